@@ -1,0 +1,23 @@
+"""What a loader hands to an encoder: samples collated together, in the form that the domain's encoder reads.
+
+The core never looks inside a batch. It counts it, moves it to a device and passes it on.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, Self, runtime_checkable
+
+import torch
+
+
+@runtime_checkable
+class Batch(Protocol):
+    """Samples collated together. Any object with these two methods will do: no base class."""
+
+    def __len__(self) -> int:
+        """Number of samples B."""
+        ...
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        """The same batch on another device; `self` where it is there already."""
+        ...

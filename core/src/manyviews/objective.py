@@ -1,0 +1,72 @@
+"""What a training step minimises, written once for every domain.
+
+An objective is an equation (pure functions of tensors) and, kept apart from it, its state (queue, centre,
+prototypes). It never owns the encoder, the teacher's update, a schedule or a step: the core builds the branches and
+hands them in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from manyviews.encoder import Encoder
+from manyviews.traits import Trait
+from manyviews.view import View
+
+Unit = Literal["sample", "token"]
+"""What joint embeddings compare and probes classify: whole samples (pooled) or tokens (nodes, frames, patches)."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a step minimises and what it reports."""
+
+    value: Float[Tensor, ""]
+    metrics: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
+    """Detached scalars. Never call `.item()` in a step: it makes the device wait."""
+
+
+class Branch(nn.Module):
+    """An encoder with an objective's head; the teacher is an EMA copy of it without the predictor."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module, predictor: nn.Module | None, unit: Unit) -> None:
+        super().__init__()
+        self.encoder, self.head, self.predictor, self.unit = encoder, head, predictor, unit
+
+    def embed(self, view: View) -> Float[Tensor, "units out"]:
+        """Encode the view and send its units through the head."""
+        encoding = self.encoder(view)
+        units: Tensor = encoding.pooled if self.unit == "sample" else encoding.tokens
+        return self.head(units)  # type: ignore[no-any-return]
+
+
+class Objective(nn.Module, ABC):
+    """A loss over views. Its constructor's keyword-only parameters are the recipe's.
+
+    `needs` as a class attribute speaks for the default parameters; an instance may set its own.
+    `across` says how it behaves across processes, for the reader and the reference docs.
+    """
+
+    needs: frozenset[Trait] = frozenset()
+    across: str = "mean over samples: the processes' gradients are averaged"
+
+    def head(self, encoder: Encoder, width: int) -> nn.Module:
+        """What belongs to a branch and so has an EMA copy (a projector); `width` is that of a unit."""
+        return nn.Identity()
+
+    def predictor(self, encoder: Encoder, width: int) -> nn.Module | None:
+        """What the student alone has: BYOL's and JEPA's predictor, MAE's decoder; `width` is that of the head's output."""
+        return None
+
+    @abstractmethod
+    def forward(
+        self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator
+    ) -> Loss:
+        """The loss of these views. `teacher` is there where `needs` has TEACHER, in eval mode and without gradients."""

@@ -1,0 +1,158 @@
+"""A recipe: everything that a run is made of, as data. Its keys are checked here, before torch is imported.
+
+What stands beside `name` (`source` in data, `task` in evaluate) are the component's own parameters. They are checked
+against its constructor when it is built, still before any data is read.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused and types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Part(Strict):
+    """A component and its parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str = Field(description="Component, `domain/component` or bare for the core's and the recipe's own domain's.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Data(Strict):
+    """The source of samples and its parameters (`path`, …)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    source: str = Field(description="Source component.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Term(Strict):
+    """One of several (views, objective) pairs that share the encoder."""
+
+    views: Part
+    objective: Part
+    weight: PositiveFloat = 1.0
+
+
+class Teacher(Strict):
+    """The EMA teacher, where the objective needs one: `momentum` rises to `final_momentum` over the run."""
+
+    momentum: Share = 0.996
+    final_momentum: Share = 1.0
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+
+
+class Optim(Strict):
+    """Optimiser, learning-rate schedule and regularisation."""
+
+    name: Literal["adamw", "sgd", "lars"] = "adamw"
+    lr: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.0
+    final_weight_decay: NonNegativeFloat | None = Field(None, description="Cosine from `weight_decay` to this; null: constant.")
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    momentum: Share = 0.9
+    decay_norms_and_biases: bool = False
+    schedule: Literal["warmup_cosine", "infinite", "constant"] = "warmup_cosine"
+    warmup: Share = Field(0.05, description="Share of the steps over which the rate rises linearly from 0.")
+    final_lr: NonNegativeFloat = Field(0.0, description="Rate at the end of a cosine or of a decay.")
+    decay: Share = Field(0.0, description="`infinite` only: share of the steps, at the end, over which the rate decays; 0: never.")
+    clip: PositiveFloat | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
+
+
+class Train(Strict):
+    """The run itself."""
+
+    steps: PositiveInt | None = Field(None, description="Optimiser steps; or give `epochs`.")
+    epochs: PositiveFloat | None = Field(None, description="Passes over the training samples; or give `steps`.")
+    batch_size: PositiveInt = 256
+    accumulate: PositiveInt = Field(1, description="Batches whose gradients are added up for one step.")
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    seed: NonNegativeInt = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: PositiveInt = 1
+    threads: PositiveInt | None = Field(None, description="CPU threads of torch; null: as torch chooses.")
+    compile: bool = False
+    workers: NonNegativeInt = Field(0, description="Processes that read data; 0: the training process reads.")
+    shuffle_blocks: PositiveInt = Field(16, description="Stored blocks (row groups, raster blocks) shuffled together at a time.")
+    log_every: PositiveInt = Field(10, description="Steps between two readings of the metrics from the device.")
+    checkpoint_every: PositiveInt | None = Field(None, description="Steps between two checkpoints; null: at the end only.")
+    keep_checkpoints: PositiveInt = 2
+    watch_every: PositiveInt = Field(100, description="Steps between two looks at the embedding for signs of collapse.")
+    folder: str = Field("runs", description="Where run folders are made.")
+
+    @model_validator(mode="after")
+    def one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either `steps` or `epochs`")
+        return self
+
+
+class Evaluation(Strict):
+    """A task, run every `every` steps and at the end; null: at the end only."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    task: str
+    every: PositiveInt | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Track(Strict):
+    """MLflow. `track: null` runs without it."""
+
+    experiment: str | None = Field(None, description="null: the domain's name.")
+    uri: str | None = Field(None, description="Tracking server or store; null: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")
+    run_name: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    log_model: bool = Field(True, description="Store the final encoder as an MLflow model.")
+
+
+class Recipe(Strict):
+    """Everything that a run is made of."""
+
+    domain: str
+    unit: Literal["sample", "token"] = Field("sample", description="What joint embeddings compare and probes classify.")
+    data: Data
+    encoder: Part
+    views: Part | None = None
+    objective: Part | None = None
+    terms: list[Term] | None = Field(None, description="Several (views, objective, weight) in place of one `views` and `objective`.")
+    teacher: Teacher = Teacher()
+    optim: Optim = Optim()
+    train: Train
+    evaluate: list[Evaluation] = Field(default_factory=list)
+    track: Track | None = Track()
+
+    @model_validator(mode="after")
+    def one_or_several(self) -> Self:
+        single = self.views is not None and self.objective is not None
+        if single == (self.terms is not None) or (self.terms is not None and (self.views or self.objective)):
+            raise ValueError("give `views` and `objective`, or a list of `terms`")
+        return self
+
+    def all_terms(self) -> list[Term]:
+        """The terms, one or several."""
+        if self.terms is not None:
+            return self.terms
+        assert self.views is not None and self.objective is not None
+        return [Term(views=self.views, objective=self.objective)]

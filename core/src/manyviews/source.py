@@ -1,0 +1,83 @@
+"""Where samples come from: read on demand, described, fingerprinted.
+
+A source is asked for whole batches by index. That makes shuffling, sharding and exact resume the core's work (an
+epoch is a permutation, a position in it is a number), and lets a source read many samples at once: row groups,
+block-aligned windows, slices. Nothing assumes that the data fit in memory.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from pydantic import BaseModel, ConfigDict
+
+from manyviews.batch import Batch
+
+Split = Literal["train", "valid", "test"]
+
+
+class Spec(BaseModel):
+    """What encoders and views must know of the data: columns, bands and statistics, sample rate.
+
+    Fitted on training samples only, stored with the checkpoint as JSON, and handed back to the source at embed time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What probes are to predict, for every sample (or every token where the unit is a token)."""
+
+    name: str
+    kind: Literal["classification", "regression"]
+    values: Shaped[np.ndarray, "units"]
+    """Class indices (int64, -1 unlabelled) or numbers (float64, NaN unlabelled)."""
+    classes: tuple[str, ...] = ()
+
+
+class Source(ABC):
+    """Samples of one data set. Constructor: `(self, *, path=…, spec: … | None = None, …)`.
+
+    With `spec` (at embed and evaluation time) nothing is fitted: the data are read as that spec says, and what does
+    not fit it is refused in words.
+    """
+
+    spec: Spec
+    blocks: Sequence[int] | None = None
+    """Sizes of the stored blocks in which consecutive samples lie (row groups, raster blocks), for shuffles that read each once."""
+    skipped: Sequence[str] = ()
+    """Items left out (`on_error: skip`), each with its reason."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples, all splits together."""
+
+    @abstractmethod
+    def batch(self, index: Int[np.ndarray, "samples"]) -> Batch:
+        """The samples of these indices, collated, on the CPU, in native dtypes. May be called in a worker process."""
+
+    def splits(self) -> Shaped[np.ndarray, "samples"]:
+        """`train`, `valid` or `test` for every sample. Pretraining reads `train` alone."""
+        return np.full(len(self), "train")
+
+    def labels(self) -> Labels | None:
+        """What probes predict; None for unlabelled data. Never seen in pretraining."""
+        return None
+
+    def groups(self) -> Shaped[np.ndarray, "samples"] | None:
+        """Patient, scene or recording of every sample, never torn apart by a split; None where each stands alone."""
+        return None
+
+    def features(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples features"]:
+        """The raw input as plain vectors, for the `raw input` row of every result table."""
+        raise ValueError(f"{type(self).__name__} has no plain features")
+
+    @abstractmethod
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What tells this data set from another: files, sizes, times or hashes, rows. JSON-able, goes into the run."""

@@ -1,0 +1,49 @@
+"""What an encoder is shown of a batch, and who makes it.
+
+A view generator works on a whole batch at once, on the device that the batch is on, and draws from an explicit
+generator, so that a seeded run repeats exactly and views cost no per-sample Python.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from manyviews.batch import Batch
+from manyviews.layout import Layout
+from manyviews.mask import Mask
+from manyviews.traits import Trait
+
+
+@dataclass(frozen=True)
+class View:
+    """What an encoder is shown of a batch."""
+
+    batch: Batch
+    layout: Layout
+    hidden: Mask | None = None
+    """One set: the tokens withheld. None: all tokens are shown."""
+    asked: Mask | None = None
+    """Tokens to be predicted, in one or more sets. None: the hidden ones."""
+    target: Any = None
+    """What a pretext task asks about this view: a rotation, a fusion map, a corruption mask."""
+    role: str = "global"
+    """`global` views may be a teacher's input; `local` views are seen by the student alone."""
+
+
+class ViewGenerator(nn.Module, ABC):
+    """Makes the views of a batch.
+
+    The recipe's parameters are the constructor's keyword-only ones. A constructor with a positional-only parameter
+    is given the spec of the data (`Source.spec`) there.
+    """
+
+    gives: frozenset[Trait] = frozenset()
+
+    @abstractmethod
+    def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
+        """The views of `batch`, each with its layout, drawn from `generator` (on the batch's device)."""
