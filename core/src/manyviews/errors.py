@@ -1,4 +1,7 @@
-"""The errors that a user can mend. The command line prints their message alone; anything else is a bug and keeps its traceback."""
+"""The errors that a user can mend: the command line prints their message alone.
+
+Anything else that is raised is a bug and keeps its traceback.
+"""
 
 
 class UserError(ValueError):

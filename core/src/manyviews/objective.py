@@ -66,7 +66,5 @@ class Objective(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def forward(
-        self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator
-    ) -> Loss:
+    def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         """The loss of these views. `teacher` is there where `needs` has TEACHER, in eval mode and without gradients."""

@@ -43,6 +43,8 @@ class ViewGenerator(nn.Module, ABC):
     """
 
     gives: frozenset[Trait] = frozenset()
+    needs: frozenset[Trait] = frozenset()
+    """What it asks of the encoder."""
 
     @abstractmethod
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:

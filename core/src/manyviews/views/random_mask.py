@@ -1,0 +1,47 @@
+"""Hide tokens at random, so many of each sample."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from manyviews.batch import Batch
+from manyviews.errors import UserError
+from manyviews.layout import Layout
+from manyviews.traits import Trait
+from manyviews.view import View, ViewGenerator
+from manyviews.views.choose import choose, rounded
+from manyviews.views.draws import host_uniform
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class RandomMask(ViewGenerator):
+    """Withholds a random share of each sample's tokens (MAE, He et al. 2022).
+
+    At least one token of a sample stays, and at least one is hidden where it has two or more.
+
+    Args:
+        share: Share of the tokens to hide, or the range (low, high) that it is drawn from uniformly.
+        per: Draw the share anew for each `batch` (all samples alike: the fast, dense path) or for each `sample`.
+    """
+
+    gives = frozenset({Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS})
+
+    def __init__(self, *, share: Share | tuple[Share, Share] = 0.5, per: Literal["batch", "sample"] = "batch") -> None:
+        super().__init__()
+        self.low, self.high = share if isinstance(share, tuple) else (share, share)
+        if self.low > self.high:
+            raise UserError(f"share: the low end {self.low} is above the high end {self.high}")
+        self.per = per
+
+    def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
+        lengths = layout.lengths
+        if self.per == "batch":
+            return (
+                View(batch, layout, choose(lengths, rounded(host_uniform(generator, self.low, self.high), lengths), generator)),
+            )
+        uniform = torch.rand(len(lengths), generator=generator, device=lengths.tensor.device)
+        return (View(batch, layout, choose(lengths, rounded(self.low + (self.high - self.low) * uniform, lengths), generator)),)
