@@ -50,7 +50,7 @@ class Source(ABC):
 
     spec: Spec
     blocks: Sequence[int] | None = None
-    """Sizes of the stored blocks in which consecutive samples lie (row groups, raster blocks), for shuffles that read each once."""
+    """Sizes of the stored blocks in which consecutive samples lie (row groups), for shuffles that read each block once."""
     skipped: Sequence[str] = ()
     """Items left out (`on_error: skip`), each with its reason."""
 

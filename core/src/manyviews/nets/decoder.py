@@ -49,7 +49,7 @@ class TransformerDecoder(Decoder):
             raise UserError(
                 "a decoder of depth 0 reads hidden tokens, but this encoder drops them: set the decoder's depth to 1 or more"
             )
-        return self._predict(encoding, view, asked)
+        return self._predict(self.mask_token, encoding, view, asked)
 
     def _read(self, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked out"]:
         """The encoder kept every token in place: run over all of them and read the asked ones."""
@@ -58,12 +58,12 @@ class TransformerDecoder(Decoder):
             tokens = self.transformer(tokens + _positions(view, tokens), encoding.lengths)
         return self.outwards(tokens[asked.index(view.layout.lengths) % encoding.lengths.total])  # type: ignore[no-any-return]
 
-    def _predict(self, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked out"]:
-        """The encoder dropped the hidden tokens: mask tokens take the asked places, each set beside a copy of the shown ones."""
+    def _predict(self, mask_token: Tensor, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked out"]:
+        """Hidden tokens were dropped: mask tokens take the asked places, each set beside a copy of the shown ones."""
         lengths = view.layout.lengths
         shown = self.inwards(encoding.tokens)
         places = _positions(view, shown)
-        wanted = self.mask_token + places[asked.index(lengths) % lengths.total]
+        wanted = mask_token + places[asked.index(lengths) % lengths.total]
         wanted_lengths = asked.lengths(lengths)
         left = repeat(encoding.lengths.pad(shown + places[encoding.present]), "b l w -> (s b) l w", s=asked.sets)
         right = wanted_lengths.pad(wanted)

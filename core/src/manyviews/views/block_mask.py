@@ -98,8 +98,8 @@ def nearest(
     far = (positions - positions[centre[:, owners]]).abs().amax(-1)
     counts = (share * lengths.tensor).round().long().clamp(min=1)
     # sort by sample, then by distance: two stable sorts
-    order = far.argsort(1, stable=True)
-    order = order.gather(1, owners[order].argsort(1, stable=True))
+    order = far.argsort(stable=True, dim=1)
+    order = order.gather(1, owners[order].argsort(stable=True, dim=1))
     chosen = lengths.places() < counts[owners]
     where = torch.zeros_like(far, dtype=torch.bool).scatter(1, order, chosen.expand(sets, -1))
     each = None if lengths.each is None else min(max(round(share * lengths.each), 1), lengths.each)

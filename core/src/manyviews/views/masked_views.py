@@ -18,7 +18,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class MaskedViews(ViewGenerator):
-    """Global and local views that differ in the tokens shown (masked Siamese nets, Assran et al. 2022; multi-crop, Caron et al. 2021).
+    """Global and local views that differ in the tokens shown.
+
+    Masked Siamese networks (Assran et al. 2022) with the roles of multi-crop (Caron et al. 2021).
 
     Args:
         globals: Views of role `global`, which a teacher sees too.

@@ -39,9 +39,8 @@ class RandomMask(ViewGenerator):
 
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         lengths = layout.lengths
-        if self.per == "batch":
-            return (
-                View(batch, layout, choose(lengths, rounded(host_uniform(generator, self.low, self.high), lengths), generator)),
-            )
-        uniform = torch.rand(len(lengths), generator=generator, device=lengths.tensor.device)
-        return (View(batch, layout, choose(lengths, rounded(self.low + (self.high - self.low) * uniform, lengths), generator)),)
+        share: float | torch.Tensor = host_uniform(generator, self.low, self.high)
+        if self.per == "sample":
+            uniform = torch.rand(len(lengths), generator=generator, device=lengths.tensor.device)
+            share = self.low + (self.high - self.low) * uniform
+        return (View(batch, layout, choose(lengths, rounded(share, lengths), generator)),)
