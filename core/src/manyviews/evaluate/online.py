@@ -1,0 +1,94 @@
+"""Evaluation during training: the same few units at every look, so that the curve is the encoder's and not the draw's.
+
+Training and validation units only. The test split is for the finished encoder: a curve of it would be a choice by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from manyviews.encoder import Encoder
+from manyviews.evaluate.cut import cut
+from manyviews.evaluate.embed import embed_forms, token_counts, unit_form
+from manyviews.evaluate.plan import Planned, check_labels
+from manyviews.evaluate.task import Scores
+from manyviews.evaluate.units import Limits, Units
+from manyviews.objective import Unit
+from manyviews.source import Source
+
+
+class OnlineEvaluation:
+    """Runs a recipe's tasks on an encoder in training, and leaves it, its gradients and the generators as they were.
+
+    Bad labels (none, one class, too few) are refused here, before training, where the unit is the sample.
+
+    Args:
+        planned: The tasks (see `plan`).
+        source: Where the samples come from.
+        unit: What the tasks judge.
+        max_train: Training units at most.
+        max_valid: Validation units at most.
+        batch_size: Samples encoded at a time.
+        seed: Of the draw of units, from a generator of its own.
+    """
+
+    def __init__(
+        self,
+        planned: Sequence[Planned],
+        source: Source,
+        *,
+        unit: Unit = "sample",
+        max_train: int = 2000,
+        max_valid: int = 1000,
+        batch_size: int = 256,
+        seed: int = 0,
+    ) -> None:
+        self.planned, self.source, self.unit = tuple(planned), source, unit
+        self.limits: Limits = {"train": max_train, "valid": max_valid}
+        self.batch_size, self.seed = batch_size, seed
+        self.forms = {item.name: unit_form(unit, item.form) for item in planned}
+        check_labels(self.planned, source)
+        self._units = Units.of(source) if unit == "sample" else None
+        if self._units is not None and any(item.task.needs_labels for item in planned):
+            rows = self._rows(self._units, True)
+            samples = self._units.samples(rows)
+            cut(self._units.embedded(np.empty((len(samples), 0), np.float32), samples, rows), choosing=True)
+
+    def due(self, step: int, *, last: bool = False) -> tuple[Planned, ...]:
+        """The tasks that run after step `step`; all of them after the last one."""
+        return tuple(item for item in self.planned if item.due(step, last))
+
+    def __call__(
+        self, encoder: Encoder, step: int, *, last: bool = False, device: torch.device | None = None
+    ) -> dict[str, float]:
+        """Metrics `eval/<task>/<metric>` of the tasks that are due; empty where none is."""
+        scores = self.scores(encoder, step, last=last, device=device)
+        return {f"eval/{name}/{metric}": value for name, score in scores.items() for metric, value in score.flat().items()}
+
+    def scores(
+        self, encoder: Encoder, step: int, *, last: bool = False, device: torch.device | None = None
+    ) -> dict[str, Scores]:
+        """The same with the tasks' notes."""
+        due = self.due(step, last=last)
+        if not due:
+            return {}
+        units = self.units(encoder, device)
+        rows = {item.name: self._rows(units, item.task.needs_labels) for item in due}
+        samples = units.samples(np.unique(np.concatenate(list(rows.values()))))
+        forms = tuple(dict.fromkeys(self.forms[item.name] for item in due))
+        x = embed_forms(encoder, self.source, samples, forms=forms, batch_size=self.batch_size, device=device)
+        return {item.name: item.task(units.embedded(x[self.forms[item.name]], samples, rows[item.name])) for item in due}
+
+    def units(self, encoder: Encoder, device: torch.device | None = None) -> Units:
+        """The units of the source. Tokens are counted at the first call, with this encoder's layout."""
+        if self._units is None:
+            counts = token_counts(encoder, self.source, batch_size=self.batch_size, device=device)
+            self._units = Units.of(self.source, counts)
+        return self._units
+
+    def _rows(self, units: Units, with_labels: bool) -> Int[np.ndarray, "rows"]:
+        return units.draw(self.limits, with_labels=with_labels, seed=self.seed)

@@ -1,0 +1,64 @@
+"""Tasks as a recipe asks for them: named, with their form and their rhythm."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from manyviews.errors import DataError
+from manyviews.evaluate.task import Task
+from manyviews.recipe.model import Evaluation
+from manyviews.source import Source
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task that is built, and when and on what it runs."""
+
+    name: str
+    """Unique among the planned: the middle of a metric's name, `eval/<name>/accuracy`."""
+    task: Task
+    every: int | None = None
+    """Steps between two runs; None: at the end only."""
+    form: Literal["pooled", "flat"] = "pooled"
+
+    def due(self, step: int, last: bool) -> bool:
+        return last or (self.every is not None and step > 0 and step % self.every == 0)
+
+
+def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form: bool = False) -> tuple[Planned, ...]:
+    """The evaluations of a recipe and, in the same order, the tasks built from them.
+
+    Named by the task (`linear_probe`), with `_flat` for the flat form, and numbered from the second of a name on.
+    With `every_form` (offline, where each task runs in every form) evaluations that differ in form or rhythm alone
+    are one, and no name tells a form.
+    """
+    seen: Counter[str] = Counter()
+    planned: list[Planned] = []
+    kinds: list[tuple[str, dict[str, Any]]] = []
+    for evaluation, task in zip(evaluations, tasks, strict=True):
+        kind = (evaluation.task, evaluation.parameters)
+        if every_form and kind in kinds:
+            continue
+        kinds.append(kind)
+        name = evaluation.task if every_form or evaluation.form == "pooled" else f"{evaluation.task}_{evaluation.form}"
+        seen[name] += 1
+        unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        planned.append(Planned(unique, task, evaluation.every, evaluation.form))
+    return tuple(planned)
+
+
+def check_labels(planned: Sequence[Planned], source: Source) -> None:
+    """Refuse tasks that need labels on a source that has none, before anything is embedded.
+
+    Raises:
+        DataError: names the task and the source.
+    """
+    needing = [item.name for item in planned if item.task.needs_labels]
+    if needing and source.labels() is None:
+        raise DataError(
+            f"task {needing[0]!r} needs labels, and {type(source).__name__} has none\n"
+            "name the labels in `data`, or leave the task out of `evaluate`"
+        )

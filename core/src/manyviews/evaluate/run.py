@@ -1,0 +1,143 @@
+"""Offline evaluation: what pretraining brought, beside what was there without it.
+
+An untrained encoder of the same architecture is a strong representation on many domains (a random graph network, a
+random table encoder flattened), and a pooled embedding shows gains that a flattened one hides. So the raw input, the
+untrained encoder and both forms always stand beside the pretrained encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from manyviews.encoder import Encoder
+from manyviews.errors import DataError
+from manyviews.evaluate.embed import Form, RaggedError, device_of, embed_forms, token_counts
+from manyviews.evaluate.plan import Planned, check_labels
+from manyviews.evaluate.table import ResultTable, Row
+from manyviews.evaluate.units import Limits, Units
+from manyviews.objective import Unit
+from manyviews.source import Source
+
+MAX_FLAT_WIDTH = 4096
+"""Widest flat form that is made unasked: beyond, memory and the probe's time outgrow its use as a baseline."""
+
+
+def evaluate(
+    encoders: Mapping[str, Encoder],
+    source: Source,
+    planned: Sequence[Planned],
+    *,
+    unit: Unit = "sample",
+    forms: Sequence[Form] | None = None,
+    raw: bool = True,
+    max_labelled: int | None = None,
+    max_unlabelled: int = 10_000,
+    batch_size: int = 256,
+    device: torch.device | None = None,
+    seed: int = 0,
+) -> ResultTable:
+    """Run every task on the raw input and on each encoder, in each form.
+
+    Args:
+        encoders: By the name of their row: `untrained encoder`, `pretrained encoder`.
+        planned: The tasks; each runs in every form, whatever its own.
+        unit: What the tasks judge.
+        forms: `pooled`, `flat`; None: both where samples have equally many tokens and the flat one is at most 4,096
+            wide. With `unit="token"` the tokens themselves.
+        raw: Begin with `Source.features`; left out, with a note, where the source has none.
+        max_labelled: Labelled units at most from each split; None: all.
+        max_unlabelled: Training units at most for the tasks that need no labels.
+        batch_size: Samples encoded at a time.
+        device: Where the encoders are; None: where their parameters are.
+        seed: Of the draws.
+
+    Raises:
+        DataError: labels missing or of no use, a form that the samples do not have, NaN in an embedding or in the raw input.
+    """
+    check_labels(planned, source)
+    first = next(iter(encoders.values()), None)
+    if unit == "token" and first is None:
+        raise DataError("unit 'token' needs an encoder, whose layout says what the tokens are")
+    counts = token_counts(first, source, batch_size=batch_size, device=device) if unit == "token" and first else None
+    units = Units.of(source, counts)
+    work = _Work(source, units, planned, max_labelled, max_unlabelled, seed)
+    rows, notes = work.raw(unit, batch_size) if raw else ([], [])
+    for name, encoder in encoders.items():
+        wanted, more = (("tokens",), []) if unit == "token" else _forms(encoder, source, work.samples, forms, device)
+        try:
+            x = embed_forms(encoder, source, work.samples, forms=wanted, batch_size=batch_size, device=device)
+        except RaggedError as error:
+            if forms is not None:
+                raise
+            x = embed_forms(encoder, source, work.samples, forms=("pooled",), batch_size=batch_size, device=device)
+            more = [f"no flat form: {error}"]
+        notes += more
+        rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors)]
+    return ResultTable(tuple(rows), tuple(dict.fromkeys(notes)))
+
+
+class _Work:
+    """The units that each task is run on, the same for every representation."""
+
+    def __init__(
+        self, source: Source, units: Units, planned: Sequence[Planned], max_labelled: int | None, max_unlabelled: int, seed: int
+    ) -> None:
+        self.source, self.units, self.planned = source, units, planned
+        with_labels: Limits = {"train": max_labelled, "valid": max_labelled, "test": max_labelled}
+        without: Limits = {"train": max_unlabelled}
+        self.drawn = {
+            item.name: units.draw(
+                with_labels if item.task.needs_labels else without, with_labels=item.task.needs_labels, seed=seed
+            )
+            for item in planned
+        }
+        self.samples = units.samples(np.unique(np.concatenate(list(self.drawn.values()))))
+
+    def rows(self, representation: str, form: str, x: Float[np.ndarray, "units width"]) -> list[Row]:
+        return [
+            Row(
+                representation,
+                form,
+                item.name,
+                item.task(self.units.embedded(x, self.samples, self.drawn[item.name])),
+                item.task.better,
+            )
+            for item in self.planned
+        ]
+
+    def raw(self, unit: Unit, batch_size: int) -> tuple[list[Row], list[str]]:
+        name = type(self.source).__name__
+        if type(self.source).features is Source.features:
+            return [], [f"no raw input: {name} has no plain features"]
+        starts = range(0, len(self.samples), batch_size)
+        x = np.concatenate([self.source.features(self.samples[at : at + batch_size]) for at in starts]).astype(np.float32)
+        if len(x) != self.units.counts[self.samples].sum():
+            return [], [f"no raw input: {name} gives features of samples, and the unit is the {unit}"]
+        bad = np.flatnonzero(~np.isfinite(x).all(1))
+        if len(bad):
+            owners = np.repeat(self.samples, self.units.counts[self.samples])
+            raise DataError(
+                f"{name}: the raw features of sample {owners[bad[0]]} hold NaN or infinity; expected finite numbers"
+            )
+        return self.rows("raw input", "features", x), []
+
+
+def _forms(
+    encoder: Encoder,
+    source: Source,
+    samples: Int[np.ndarray, "samples"],
+    forms: Sequence[Form] | None,
+    device: torch.device | None,
+) -> tuple[Sequence[Form], list[str]]:
+    """The forms to make, and why not the flat one. One sample tells its width; that all are alike shows on the way."""
+    if forms is not None:
+        return forms, []
+    layout = encoder.layout(source.batch(samples[:1]).to(device or device_of(encoder)))
+    width = layout.lengths.total * encoder.width
+    if width > MAX_FLAT_WIDTH:
+        return ("pooled",), [f"no flat form: {width:,} wide; ask for it with forms=('pooled', 'flat')"]
+    return ("pooled", "flat"), []

@@ -1,0 +1,87 @@
+"""What an evaluation task is given and what it returns.
+
+A task sees embeddings and never the encoder, so that raw input, an untrained encoder and a trained one are judged by
+the same code, and a task written once judges every domain.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from manyviews.errors import DataError
+from manyviews.source import Labels, Split
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Units (samples, or tokens where the recipe's unit is the token) as vectors, with what is known of them."""
+
+    x: Float[np.ndarray, "units width"]
+    splits: Shaped[np.ndarray, "units"]
+    """`train`, `valid` or `test`."""
+    labels: Labels | None = None
+    groups: Shaped[np.ndarray, "units"] | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {"x": len(self.x), "splits": len(self.splits)}
+        if self.labels is not None:
+            sizes["labels"] = len(self.labels.values)
+        if self.groups is not None:
+            sizes["groups"] = len(self.groups)
+        if len(set(sizes.values())) > 1:
+            raise DataError(f"embedded units disagree in number: {sizes}; expected one of each for every unit")
+
+    def rows(self, split: Split) -> Int[np.ndarray, "rows"]:
+        """The units of a split."""
+        return np.flatnonzero(self.splits == split)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The result of a task."""
+
+    metrics: Mapping[str, float]
+    std: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviation over repeated draws of labelled samples, where there were several."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know to judge the numbers: a split that had to be cut, a fit that did not converge."""
+
+    def flat(self) -> dict[str, float]:
+        """`metrics`, and `std` as `<metric>_std`."""
+        return {**self.metrics, **{f"{name}_std": value for name, value in self.std.items()}}
+
+
+class Task(ABC):
+    """Judges embeddings. The constructor's keyword-only parameters are the recipe's."""
+
+    needs_labels: ClassVar[bool]
+    better: ClassVar[Mapping[str, Better]] = {}
+    """Which way each metric is better. One that is not named has no better direction and is never marked best."""
+
+    @abstractmethod
+    def __call__(self, data: Embedded) -> Scores:
+        """Judge `data`. Errors of the data (too few rows, one class) are `DataError`s."""
+
+
+def labelled(labels: Labels) -> Bool[np.ndarray, "units"]:
+    """True where a unit has a label (not -1, not NaN)."""
+    mask: np.ndarray = labels.values >= 0 if labels.kind == "classification" else ~np.isnan(labels.values)
+    return mask
+
+
+def take_labels(labels: Labels, rows: Int[np.ndarray, "rows"]) -> Labels:
+    """The labels of some units."""
+    return replace(labels, values=labels.values[rows], splits=None if labels.splits is None else labels.splits[rows])
+
+
+def class_name(labels: Labels, number: int) -> str:
+    """How a message names a class."""
+    return repr(labels.classes[number]) if labels.classes else str(number)
