@@ -5,7 +5,7 @@ The core never looks inside a batch. It counts it, moves it to a device and pass
 
 from __future__ import annotations
 
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -18,6 +18,6 @@ class Batch(Protocol):
         """Number of samples B."""
         ...
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The same batch on another device; `self` where it is there already."""
         ...

@@ -1,0 +1,109 @@
+"""Which samples a step sees, in which order: a pure function of the seed and the step.
+
+Batch i of a run is the same whatever the number of workers, of processes and of interruptions, so a resumed run goes
+on exactly where the other one stopped, without any loader state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from manyviews.batch import Batch
+from manyviews.errors import UserError
+from manyviews.source import Source
+
+
+@dataclass(frozen=True)
+class Order:
+    """The endless sequence of training batches.
+
+    Each epoch is a permutation of `samples`; a last, smaller batch is left out. With `blocks` (sizes of stored blocks)
+    the blocks are shuffled, and their samples among `window` blocks at a time, so that each block is read once.
+    """
+
+    samples: Int[np.ndarray, "samples"]
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world: int = 1
+    blocks: Sequence[int] | None = None
+    window: int = 16
+
+    def __post_init__(self) -> None:
+        wanted = self.batch_size * self.world
+        if wanted > len(self.samples):
+            processes = f" x {self.world} processes" if self.world > 1 else ""
+            raise UserError(
+                f"train.batch_size: {self.batch_size}{processes} is larger than the data: {len(self.samples)} training samples; "
+                f"set train.batch_size to {max(len(self.samples) // self.world, 1)} or less"
+            )
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return len(self.samples) // (self.batch_size * self.world)
+
+    def batches(self, start: int, stop: int) -> Iterator[Int[np.ndarray, "batch"]]:
+        """Indices of batches `start` to `stop` (without), this process's share."""
+        epoch, order = -1, self.samples
+        for number in range(start, stop):
+            if number // self.per_epoch != epoch:
+                epoch = number // self.per_epoch
+                order = self._epoch(epoch)
+            first = (number % self.per_epoch) * self.batch_size * self.world
+            yield order[first + self.rank : first + self.batch_size * self.world : self.world]
+
+    def _epoch(self, epoch: int) -> Int[np.ndarray, "samples"]:
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.blocks is None:
+            return rng.permutation(self.samples)
+        edges = np.searchsorted(self.samples, np.cumsum([0, *self.blocks]))
+        order = rng.permutation(len(self.blocks))
+        windows = [order[i : i + self.window] for i in range(0, len(order), self.window)]
+        return np.concatenate(
+            [rng.permutation(np.concatenate([self.samples[edges[b] : edges[b + 1]] for b in window])) for window in windows]
+        )
+
+
+def read(source: Source, order: Order, start: int, stop: int, workers: int, pin: bool) -> Iterator[Batch]:
+    """Batches `start` to `stop` of the order, read by this process or by `workers` of their own."""
+    if not workers:
+        yield from (source.batch(index) for index in order.batches(start, stop))
+        return
+    yield from DataLoader(
+        _Batches(source),
+        sampler=_Numbers(order, start, stop),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
+        generator=torch.Generator().manual_seed(order.seed),  # a loader without one draws from the global stream
+    )
+
+
+class _Batches(Dataset[Batch]):
+    """A source, asked for whole batches."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, index: Int[np.ndarray, "batch"]) -> Batch:
+        return self.source.batch(index)
+
+
+class _Numbers(Sampler[Int[np.ndarray, "batch"]]):
+    """The indices of each batch, in the shape that a DataLoader takes them."""
+
+    def __init__(self, order: Order, start: int, stop: int) -> None:
+        self.order, self.start, self.stop = order, start, stop
+
+    def __iter__(self) -> Iterator[Int[np.ndarray, "batch"]]:
+        return self.order.batches(self.start, self.stop)
+
+    def __len__(self) -> int:
+        return self.stop - self.start

@@ -1,0 +1,62 @@
+"""A run: the folder that it keeps, and what can be asked of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manyviews.engine import checkpoint
+from manyviews.errors import UserError
+from manyviews.recipe.load import load_recipe
+from manyviews.recipe.model import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder: recipe.yaml, run.json, journal.jsonl, checkpoints/, results.json."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, parent: Path, name: str) -> Run:
+        """A new folder `parent/name-time`, never one that is there already."""
+        stem = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}-{time.strftime('%Y%m%d-%H%M%S')}"
+        for folder in (parent / (f"{stem}-{n}" if n else stem) for n in range(1000)):
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return cls(folder)
+        raise UserError(f"{parent / stem}: a thousand runs of one second? Give train.folder another place")
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """An existing run.
+
+        Raises:
+            UserError: The folder is no run's.
+        """
+        run = cls(Path(folder))
+        if not (run.folder / "recipe.yaml").is_file():
+            raise UserError(f"{folder}: not a run folder (no recipe.yaml in it); `manyviews runs list` shows those there are")
+        return run
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return load_recipe(self.folder / "recipe.yaml")
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint."""
+        return checkpoint.last(self.folder)
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """The journal, line by line: step, time in ms, metrics."""
+        with (self.folder / "journal.jsonl").open(encoding="utf-8") as file:
+            yield from (json.loads(line) for line in file)

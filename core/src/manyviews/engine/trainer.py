@@ -1,0 +1,173 @@
+"""The loop. Everything that happens in a step happens here, in this order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from manyviews.batch import Batch
+from manyviews.engine.collapse import CollapseWatch
+from manyviews.engine.loader import Order, read
+from manyviews.engine.model import Model, Step
+from manyviews.engine.optim import make_optimizer, set_step
+from manyviews.engine.progress import Progress
+from manyviews.engine.schedules import momentum
+from manyviews.engine.signals import StopRequest
+from manyviews.engine.window import Window
+from manyviews.errors import UserError
+from manyviews.recipe.model import Recipe
+from manyviews.source import Source
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Takes the metrics of a step (numbers, on the host)."""
+
+
+class Trainer:
+    """Trains a model on a source's batches from `step` to `steps`."""
+
+    def __init__(self, fabric: Fabric, recipe: Recipe, source: Source, order: Order, model: Model, steps: int) -> None:
+        self.fabric, self.recipe, self.source, self.order, self.plain = fabric, recipe, source, order, model
+        self.steps, self.step = steps, 0
+        self.model, self.optimizer = fabric.setup(model, make_optimizer(model, recipe.optim))
+        self.generator = torch.Generator(fabric.device)
+        self.window, self.norms, self.watch = Window(), Window(), CollapseWatch()
+        self._read_at = (time.monotonic(), 0)
+
+    def train(self, report: Report, evaluate: Callable[[int], None], save: Callable[[], None]) -> Literal["FINISHED", "KILLED"]:
+        """Run to the end or to a signal, whichever comes first; the last step is saved in both cases."""
+        train = self.recipe.train
+        bar = Progress(self.step, self.steps, train.batch_size * train.accumulate * self.fabric.world_size, self._first)
+        self._read_at = (time.monotonic(), self.step)
+        with StopRequest() as stop:
+            for batches in self._steps():
+                self._step(batches)
+                bar.step()
+                done = self.step == self.steps or stop.signal is not None
+                if self.step % train.log_every == 0 or self.step == self.steps:
+                    self._read(report, bar)
+                if self.step == 1 or self.step % train.watch_every == 0:
+                    self._look(batches[-1], report, bar)
+                evaluate(self.step)
+                if done or (train.checkpoint_every and self.step % train.checkpoint_every == 0):
+                    self._refuse_nan(self.window.peek().get("loss", 0.0))
+                    save()
+                if done:
+                    break
+        bar.close()
+        return "FINISHED" if self.step == self.steps else "KILLED"
+
+    @property
+    def _first(self) -> bool:
+        return self.fabric.is_global_zero
+
+    def _steps(self) -> Iterator[list[Batch]]:
+        """The batches of each step that is left, on the device."""
+        train, device = self.recipe.train, self.fabric.device
+        pin = device.type == "cuda"
+        start, stop = self.step * train.accumulate, self.steps * train.accumulate
+        batches = read(self.source, self.order, start, stop, train.workers, pin)
+        for _ in range(self.step, self.steps):
+            yield [next(batches).to(device, non_blocking=pin) for _ in range(train.accumulate)]
+
+    def _step(self, batches: list[Batch]) -> None:
+        """One update of the weights and of the teacher."""
+        recipe = self.recipe
+        set_step(self.optimizer, recipe.optim, self.step, self.steps)
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with self.fabric.no_backward_sync(self.model, enabled=not last):
+                self._add_gradients(batch, number)
+        if recipe.optim.clip is not None:
+            norm = self.fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=recipe.optim.clip, error_if_nonfinite=False
+            )
+            self.norms.add({"grad_norm": norm})
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.plain.teacher is not None:
+            teacher = recipe.teacher
+            share = self.step / self.steps
+            self.plain.follow(momentum(teacher.momentum, teacher.final_momentum, share, teacher.schedule))
+        self.step += 1
+
+    def _add_gradients(self, batch: Batch, number: int) -> None:
+        micro = self.step * self.recipe.train.accumulate + number
+        self.generator.manual_seed(mix(self.recipe.train.seed, micro, self.fabric.global_rank))
+        loss, metrics = self.model(Step(batch, self.generator))
+        self.fabric.backward(loss / self.recipe.train.accumulate)
+        self.window.add({"loss": loss.detach(), **metrics})
+
+    def _read(self, report: Report, bar: Progress) -> None:
+        """Take the means of the window from the device to the journal."""
+        values = self._mean_over_processes(self.window.read()) | self.norms.read()
+        self._refuse_nan(values["loss"])
+        before, step = self._read_at
+        now = time.monotonic()
+        self._read_at = (now, self.step)
+        train = self.recipe.train
+        rate = (self.step - step) * train.batch_size * train.accumulate * self.fabric.world_size / max(now - before, 1e-9)
+        values |= {"lr": self.optimizer.param_groups[0]["lr"], "samples_per_second": rate}
+        report(self.step, {f"train/{key}": value for key, value in values.items()})
+        bar.show(self.step, values["loss"])
+
+    def _mean_over_processes(self, values: dict[str, float]) -> dict[str, float]:
+        if self.fabric.world_size == 1:
+            return values
+        means = self.fabric.all_reduce(torch.tensor(list(values.values())), reduce_op="mean")
+        assert isinstance(means, Tensor)
+        return dict(zip(values, means.tolist(), strict=True))
+
+    def _look(self, batch: Batch, report: Report, bar: Progress) -> None:
+        """The collapse watch, on the batch just trained on."""
+        values = {key: float(value) for key, value in self.watch.look(self.plain.encoder, batch).items()}
+        report(self.step, values)
+        sentence = self.watch.judge(values)
+        if sentence and self._first:
+            bar.say(f"Warning, step {self.step}: {sentence}")
+
+    def _refuse_nan(self, loss: float) -> None:
+        """Before a NaN is saved or reported as if it were a result."""
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at step {self.step}; the run ends here and its last checkpoint is from before.\n"
+                "Lower optim.lr, set optim.clip, or look at the data with `manyviews doctor`."
+            )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint's trainer.pt holds."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {
+            "step": self.step,
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
+            "window": self.window.state(),
+            "norms": self.norms.state(),
+            "watch": {"first_spread": self.watch.first_spread, "told": self.watch.told},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint: the next step is bitwise the uninterrupted run's."""
+        self.step = state["step"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.window.restore(state["window"], self.fabric.device)
+        self.norms.restore(state["norms"], self.fabric.device)
+        self.watch.first_spread, self.watch.told = state["watch"]["first_spread"], state["watch"]["told"]
+        torch.set_rng_state(state["random"]["cpu"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random"]["cuda"])
+
+
+def mix(seed: int, number: int, rank: int) -> int:
+    """One well-spread seed from three numbers (SplitMix64, Steele et al. 2014): views need no random state of their own."""
+    value = (seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + rank * 0x8CB92BA72F3D8DD7) % 2**64
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) % 2**64
+    return (value ^ (value >> 31)) % 2**63
