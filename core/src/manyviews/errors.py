@@ -12,7 +12,17 @@ class UserError(ValueError):
 
 
 class RecipeError(UserError):
-    """A recipe cannot be used: names the key path, the file and line, the value and what is allowed."""
+    """A recipe cannot be used: names the key path, the file and line, the value and what is allowed.
+
+    `where` (`file:line`, `the command line`) may be filled in after the error was raised by something that knows only `key`.
+    """
+
+    def __init__(self, message: str, *, key: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.key, self.where = key, where
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n  in {self.where}" if self.where else super().__str__()
 
 
 class DataError(UserError):

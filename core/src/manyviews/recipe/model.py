@@ -6,17 +6,45 @@ against its constructor when it is built, still before any data is read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    model_validator,
+)
+
+from manyviews.recipe.tree import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _number_as_text(value: Any) -> Any:
+    """`precision: 32` needs no quotes."""
+    return str(value) if type(value) is int else value
+
+
+class Origins(dict[str, str]):
+    """Key path -> `file:line`. Where a recipe was written does not make it another recipe: any two are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origins)
+
+    __hash__ = None
 
 
 class Strict(BaseModel):
     """Unknown keys are refused and types are not guessed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Part(Strict):
@@ -72,7 +100,9 @@ class Optim(Strict):
     schedule: Literal["warmup_cosine", "infinite", "constant"] = "warmup_cosine"
     warmup: Share = Field(0.05, description="Share of the steps over which the rate rises linearly from 0.")
     final_lr: NonNegativeFloat = Field(0.0, description="Rate at the end of a cosine or of a decay.")
-    decay: Share = Field(0.0, description="`infinite` only: share of the steps, at the end, over which the rate decays; 0: never.")
+    decay: Share = Field(
+        0.0, description="`infinite` only: share of the steps, at the end, over which the rate decays; 0: never."
+    )
     clip: PositiveFloat | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
 
 
@@ -83,14 +113,16 @@ class Train(Strict):
     epochs: PositiveFloat | None = Field(None, description="Passes over the training samples; or give `steps`.")
     batch_size: PositiveInt = 256
     accumulate: PositiveInt = Field(1, description="Batches whose gradients are added up for one step.")
-    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(_number_as_text)] = "32"
     seed: NonNegativeInt = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: PositiveInt = 1
     threads: PositiveInt | None = Field(None, description="CPU threads of torch; null: as torch chooses.")
     compile: bool = False
     workers: NonNegativeInt = Field(0, description="Processes that read data; 0: the training process reads.")
-    shuffle_blocks: PositiveInt = Field(16, description="Stored blocks (row groups, raster blocks) shuffled together at a time.")
+    shuffle_blocks: PositiveInt = Field(
+        16, description="Stored blocks (row groups, raster blocks) shuffled together at a time."
+    )
     log_every: PositiveInt = Field(10, description="Steps between two readings of the metrics from the device.")
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between two checkpoints; null: at the end only.")
     keep_checkpoints: PositiveInt = 2
@@ -111,6 +143,10 @@ class Evaluation(Strict):
 
     task: str
     every: PositiveInt | None = None
+    form: Literal["pooled", "flat"] = Field(
+        "pooled",
+        description="One vector a sample, or its tokens end to end; with `unit: token` the tokens themselves, `pooled` only.",
+    )
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -136,12 +172,15 @@ class Recipe(Strict):
     encoder: Part
     views: Part | None = None
     objective: Part | None = None
-    terms: list[Term] | None = Field(None, description="Several (views, objective, weight) in place of one `views` and `objective`.")
+    terms: list[Term] | None = Field(
+        None, description="Several (views, objective, weight) in place of one `views` and `objective`."
+    )
     teacher: Teacher = Teacher()
     optim: Optim = Optim()
     train: Train
     evaluate: list[Evaluation] = Field(default_factory=list)
     track: Track | None = Track()
+    _origins: Origins = PrivateAttr(default_factory=Origins)
 
     @model_validator(mode="after")
     def one_or_several(self) -> Self:
@@ -154,5 +193,21 @@ class Recipe(Strict):
         """The terms, one or several."""
         if self.terms is not None:
             return self.terms
-        assert self.views is not None and self.objective is not None
+        assert self.views is not None
+        assert self.objective is not None
         return [Term(views=self.views, objective=self.objective)]
+
+    def where(self, key: str) -> str:
+        """`file:line` of the key path (`objective.temperature`), or of the nearest key above it; empty where not known."""
+        return nearest(self._origins, key)
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Key path -> where it was written."""
+        return self._origins
+
+    def written(self, origins: Mapping[str, str]) -> Self:
+        """The same recipe, knowing where each key was written."""
+        copy = self.model_copy()
+        copy._origins = Origins(origins)
+        return copy

@@ -1,0 +1,50 @@
+"""The hooks that a plugin can implement. Light: a plugin's entry-point module imports `hookimpl` from here and nothing heavy.
+
+None of them is called in a step. An implementation that raises costs one line on stderr; the others still count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from manyviews.domain import Domain
+    from manyviews.engine.run import Run
+    from manyviews.recipe.model import Recipe
+
+hookspec = pluggy.HookspecMarker("manyviews")
+hookimpl = pluggy.HookimplMarker("manyviews")
+"""Marks an implementation: `@hookimpl def manyviews_domain(): …`."""
+
+
+@hookspec
+def manyviews_domain() -> Domain:  # type: ignore[empty-body]
+    """The plugin's static description. Its name is that of the entry point. Called once, when plugins are looked up."""
+
+
+@hookspec
+def manyviews_run_tags(recipe: Recipe) -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Tags to store with a run of `recipe`, beside manyviews' own. Called for every run of every domain."""
+
+
+@hookspec
+def manyviews_run_started(run: Run) -> None:
+    """The run's folder and its tracking run exist; nothing has been trained yet."""
+
+
+@hookspec
+def manyviews_run_finished(run: Run, status: str) -> None:
+    """The run has ended, `status` being FINISHED, FAILED or KILLED; its last checkpoint is written."""
+
+
+@hookspec
+def manyviews_doctor(path: Path) -> Sequence[str] | None:
+    """What is wrong with the data at `path`, one finding a line with the file, the reason and the fix.
+
+    None: not this domain's kind of data. Empty: it is, and nothing is wrong.
+    """

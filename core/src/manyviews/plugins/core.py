@@ -1,0 +1,31 @@
+"""The core's own components: as a plugin's, text until they are built. Their names are bare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CORE: Mapping[str, Mapping[str, str]] = {
+    "objective": {
+        "barlow_twins": "manyviews.objectives.barlow_twins:BarlowTwins",
+        "byol": "manyviews.objectives.byol:BYOL",
+        "dino": "manyviews.objectives.dino:DINO",
+        "jepa": "manyviews.objectives.jepa:JEPA",
+        "lejepa": "manyviews.objectives.lejepa:LeJEPA",
+        "masked_reconstruction": "manyviews.objectives.masked_reconstruction:MaskedReconstruction",
+        "ntxent": "manyviews.objectives.ntxent:NTXent",
+        "vicreg": "manyviews.objectives.vicreg:VICReg",
+    },
+    "views": {
+        "block_mask": "manyviews.views.block_mask:BlockMask",
+        "masked_views": "manyviews.views.masked_views:MaskedViews",
+        "random_mask": "manyviews.views.random_mask:RandomMask",
+        "set_mask": "manyviews.views.set_mask:SetMask",
+        "span_mask": "manyviews.views.span_mask:SpanMask",
+    },
+    "task": {
+        "effective_rank": "manyviews.evaluate.effective_rank:EffectiveRank",
+        "knn": "manyviews.evaluate.knn:KNearestNeighbours",
+        "linear_probe": "manyviews.evaluate.linear_probe:LinearProbe",
+        "spread": "manyviews.evaluate.spread:Spread",
+    },
+}

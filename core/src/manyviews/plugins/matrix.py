@@ -1,0 +1,48 @@
+"""Which objective runs on which domain, from what the installed components say of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manyviews.objective import Unit
+from manyviews.plugins.match import Facts, first_pair, known_facts, lacking, said
+from manyviews.plugins.registry import registry
+
+UNITS: tuple[Unit, ...] = ("sample", "token")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An objective on a domain."""
+
+    objective: str
+    domain: str
+    runs: bool
+    with_parts: tuple[str, str] | None
+    """Views and an encoder with which it runs on `unit: sample`, or else on `unit: token`."""
+    why_not: str
+
+
+def matrix() -> list[Cell]:
+    """Every objective on every usable domain; a domain's own objectives on that domain alone."""
+    found = registry()
+    facts = {kind: known_facts(found, kind) for kind in ("objective", "views", "encoder")}
+    cells = []
+    for domain in found.domains():
+        views, encoders = _reach(facts["views"], domain.name), _reach(facts["encoder"], domain.name)
+        cells += [_cell(each, domain.name, views, encoders) for each in _reach(facts["objective"], domain.name)]
+    return cells
+
+
+def _reach(facts: list[Facts], domain: str) -> list[Facts]:
+    """The domain's own first, then the core's."""
+    return [each for prefix in (domain, "") for each in facts if each.name.rpartition("/")[0] == prefix]
+
+
+def _cell(objective: Facts, domain: str, views: list[Facts], encoders: list[Facts]) -> Cell:
+    for unit in UNITS:
+        if pair := first_pair(objective.traits, views, encoders, unit):
+            return Cell(objective.name, domain, True, (pair[0].name, pair[1].name), "")
+    lacks = [lacking(objective.traits, some.traits, encoder.traits, "sample") for some in views for encoder in encoders]
+    why = f"needs {said(sorted(lacks, key=len)[0])}" if lacks else "the domain has no encoder or no views"
+    return Cell(objective.name, domain, False, None, why)
