@@ -1,0 +1,27 @@
+"""What a table's loader hands to its encoders: numbers already scaled, categories already codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TableBatch:
+    """Rows of a table. Their numbers and codes are fixed by the spec, never by the other rows of the batch."""
+
+    values: Float[Tensor, "rows numeric"]
+    """Scaled numbers; 0 where missing."""
+    missing: Bool[Tensor, "rows numeric"]
+    codes: Int[Tensor, "rows categorical"]
+    """Codes local to each column: MISSING, UNSEEN, RARE, then its levels."""
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        return type(self)(*(part.to(device, non_blocking=non_blocking) for part in (self.values, self.missing, self.codes)))

@@ -1,0 +1,80 @@
+"""What all encoders of tables share: one token a column, and what a token's content is."""
+
+from __future__ import annotations
+
+from abc import ABC
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from manyviews.encoder import Encoder
+from manyviews.layout import Layout
+from manyviews.lengths import Lengths
+from manyviews.traits import Trait
+from torch import Tensor
+from torch.nn import functional as F
+
+from manyviews_tabular.batch import TableBatch
+from manyviews_tabular.schema import RARE, TableSpec
+
+MOST_CHANNELS = 64
+"""Levels of a category, the commonest first, that `targets` has channels for; cells of rarer ones have no target."""
+
+
+class TableEncoder(Encoder, ABC):
+    """An encoder that sees each column of a row as a token, numeric columns first.
+
+    `classes` are the quantile bin of a number and the level of a category, both local to the column; `targets` hold a
+    scaled number in channel 0 and a one-hot category in channels 1 and up, NaN where a channel says nothing of a cell.
+    """
+
+    offers = frozenset({Trait.HIDES_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.PLACED_TOKENS})
+
+    def __init__(self, spec: TableSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.columns = len(spec.tokens)
+        classes = [len(column.bins) + 1 for column in spec.numeric] + [column.size - RARE for column in spec.categorical]
+        self.column_classes = tuple(classes)
+        self.target_classes = max(classes)
+        self.target_channels = 1 + min(max((column.size - RARE for column in spec.categorical), default=0), MOST_CHANNELS)
+        self.edges: Tensor
+        self.register_buffer("edges", _edges(spec), persistent=False)
+
+    def layout(self, batch: TableBatch) -> Layout:
+        device = batch.values.device
+        numbers = torch.arange(self.columns, device=device, dtype=torch.float32)
+        return Layout(Lengths.equal(len(batch), self.columns, device), positions=numbers.repeat(len(batch))[:, None])
+
+    def classes(self, batch: TableBatch) -> Int[Tensor, "tokens"]:
+        values = rearrange(batch.values.float(), "rows columns -> columns rows").contiguous()
+        bins = rearrange(torch.searchsorted(self.edges, values, right=True), "columns rows -> rows columns")
+        bins = bins.masked_fill(batch.missing, -1)
+        levels = (batch.codes.long() - RARE).clamp(min=-1)  # MISSING and UNSEEN are -1: nothing to predict
+        return torch.cat([bins, levels], dim=1).flatten()
+
+    def targets(self, batch: TableBatch) -> Float[Tensor, "tokens channels"]:
+        rows, numeric = batch.values.shape
+        values = batch.values.masked_fill(batch.missing, torch.nan)
+        numbers = F.pad(values[..., None], (0, self.target_channels - 1), value=torch.nan)
+        levels = batch.codes.long() - RARE
+        channels = self.target_channels - 1
+        known = (levels >= 0) & (levels < channels)
+        one_hot = F.one_hot(levels.where(known, 0), max(channels, 1))[..., :channels].to(values.dtype)
+        one_hot = one_hot.masked_fill(~known[..., None] | self._beyond(channels), torch.nan)
+        categories = F.pad(one_hot, (1, 0), value=torch.nan)
+        return torch.cat([numbers, categories], dim=1).reshape(rows * self.columns, self.target_channels)
+
+    def _beyond(self, channels: int) -> Tensor:
+        """Channels that are no level of a categorical column."""
+        sizes = torch.tensor([column.size - RARE for column in self.spec.categorical], device=self.edges.device)
+        return torch.arange(channels, device=self.edges.device) >= sizes[:, None]
+
+
+def _edges(spec: TableSpec) -> Float[Tensor, "numeric edges"]:
+    """Inner edges of every column's bins, infinite behind the last."""
+    most = max((len(column.bins) for column in spec.numeric), default=0)
+    edges = torch.full((len(spec.numeric), most), torch.inf)
+    for i, column in enumerate(spec.numeric):
+        edges[i, : len(column.bins)] = torch.tensor(column.bins)
+    return edges

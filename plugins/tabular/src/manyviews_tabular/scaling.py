@@ -1,0 +1,73 @@
+"""Numbers brought to a common scale, by statistics of the training rows.
+
+Quantile scaling is the default: a few huge values (capital_gain) squash everything else under min-max or standard
+scaling. It is the mid-distribution function, P(X < x) + P(X = x)/2, at up to `KNOTS` values of the column, then
+linear in between: exact for ties, and strictly increasing, so that two values of the column never fall together.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from manyviews.source import Spec
+from scipy.special import ndtri
+
+KNOTS = 257
+EDGE = 1e-3
+"""A normal has no finite end: shares are kept this far from 0 and 1, which is +-3.09."""
+
+ScalingName = Literal["quantile", "quantile_uniform", "robust", "standard"]
+
+
+class Scaling(Spec):
+    """x -> y: piecewise-linear through (knots, values), or (x - center) / scale where there are no knots."""
+
+    name: ScalingName
+    knots: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    center: float = 0.0
+    scale: float = 1.0
+
+    def __call__(self, x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Scaled numbers; NaN stays NaN. Values beyond the outer knots are set to the outer values."""
+        if self.knots:
+            return np.interp(x, self.knots, self.values)
+        return (x - self.center) / self.scale
+
+
+def fit_scaling(name: ScalingName, x: Float[np.ndarray, "rows"]) -> Scaling:
+    """The scaling of a column from its training values (finite, at least two distinct ones)."""
+    match name:
+        case "standard":
+            return Scaling(name=name, center=float(x.mean()), scale=float(x.std()))
+        case "robust":
+            low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
+            spread = high - low if high > low else x.std()
+            return Scaling(name=name, center=float(middle), scale=float(spread))
+        case _:
+            return _quantile(name, np.sort(x))
+
+
+def _quantile(name: ScalingName, ordered: Float[np.ndarray, "rows"]) -> Scaling:
+    knots = _distinct(ordered, KNOTS)
+    below, upto = np.searchsorted(ordered, knots, "left"), np.searchsorted(ordered, knots, "right")
+    share = (below + upto) / (2 * len(ordered))
+    values = 2 * share - 1 if name == "quantile_uniform" else ndtri(EDGE + (1 - 2 * EDGE) * share)
+    return Scaling(name=name, knots=tuple(knots.tolist()), values=tuple(values.tolist()))
+
+
+def quantile_bins(x: Float[np.ndarray, "rows"], bins: int) -> Float[np.ndarray, "edges"]:
+    """Inner edges of at most `bins` bins of about equal counts; every distinct value its own where there are few."""
+    return _distinct(np.sort(x), bins, inner=True)
+
+
+def _distinct(ordered: Float[np.ndarray, "rows"], most: int, inner: bool = False) -> Float[np.ndarray, "values"]:
+    """All distinct values, or at most `most` of them at equal steps of rank; `inner`: as lower edges of bins, without the first."""
+    distinct = ordered[np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)]
+    if len(distinct) > most:
+        steps = np.linspace(0, 1, most + 1)[1:-1] if inner else np.linspace(0, 1, most)
+        distinct = np.unique(ordered[np.round(steps * (len(ordered) - 1)).astype(int)])
+        return distinct[distinct > ordered[0]] if inner else distinct
+    return distinct[1:] if inner else distinct

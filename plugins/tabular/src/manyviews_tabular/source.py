@@ -1,0 +1,221 @@
+"""Tables as a source: read once to fit the spec on training rows, then served as arrays.
+
+A table whose arrays fit into memory is encoded once at the start, and a batch is a slice of arrays. A larger one on
+disk (Parquet, Arrow) stays there: its row groups are the source's `blocks`, decoded when asked for and kept a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from jaxtyping import Float, Int, Shaped
+from manyviews.errors import DataError
+from manyviews.source import Labels, Source
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from manyviews_tabular import cells
+from manyviews_tabular.batch import TableBatch
+from manyviews_tabular.encode import Encoded, check_columns, encode
+from manyviews_tabular.features import one_hot
+from manyviews_tabular.infer import Options, Sample, check_types, infer, unknown_column
+from manyviews_tabular.reading import Rows, open_rows
+from manyviews_tabular.scaling import ScalingName
+from manyviews_tabular.schema import ColumnType, TableSpec
+from manyviews_tabular.splits import VALID_SHARE, check_shares, draw_splits, read_splits
+from manyviews_tabular.target import TargetKind, read_target, strata
+
+CELL_BYTES = 13
+"""Memory of an encoded cell: two float32 numbers, an int32 code, a missing flag."""
+
+
+class TableSource(Source):
+    """Rows of a table: CSV, Parquet, Feather or Arrow files; in Python a DataFrame or an Arrow table too.
+
+    Args:
+        path: A file, a folder of files or a pattern such as `part-*.parquet`; in Python also a DataFrame or an Arrow table.
+        target: Column that probes predict. It is never an input.
+        target_kind: `auto`: text and up to 20 different whole numbers are classes, other numbers are regressed on.
+        types: Types of columns where the guess is wrong, such as `{zip: categorical}`.
+        ignore: Columns to leave out.
+        group: Column whose rows belong together (patient, household): splits never part them. It is no input.
+        splits: A CSV file with a column `split` (train, valid, test; one row for each of the table's), or shares such as
+            `{valid: 0.1, test: 0.2}`. Default: these shares where there is a target, else all rows train. Where a file names
+            no valid rows, a tenth of its training rows validates. Drawn evenly from the classes, or by whole groups.
+        split_seed: Seed of drawn splits.
+        scaling: How numbers are scaled: `quantile` (to a normal), `quantile_uniform` (to -1..1), `robust`, `standard`.
+        missing: Further texts or numbers that mean "no value", beside the usual (empty, ?, NA, NaN, null, None).
+        max_levels: Most levels of a category; rarer ones share a code.
+        min_count: Levels that fewer training rows have share that code too.
+        fit_rows: Most training rows that types and statistics are fitted on: a random sample beyond.
+        memory: Gigabytes up to which a table on disk is held in memory, decoded.
+        cached_groups: Row groups kept decoded where a table is larger than that.
+        spec: A fitted spec: read as it says and fit nothing.
+    """
+
+    spec: TableSpec
+
+    def __init__(
+        self,
+        *,
+        path: str | pd.DataFrame | pa.Table,
+        target: str | None = None,
+        target_kind: TargetKind = "auto",
+        types: dict[str, ColumnType] | None = None,
+        ignore: list[str] | None = None,
+        group: str | None = None,
+        splits: str | dict[str, float] | None = None,
+        split_seed: NonNegativeInt = 0,
+        scaling: ScalingName = "quantile",
+        missing: list[str] | None = None,
+        max_levels: PositiveInt = 1000,
+        min_count: PositiveInt = 1,
+        fit_rows: PositiveInt = 500_000,
+        memory: Annotated[float, Field(ge=0)] = 2.0,
+        cached_groups: PositiveInt = 24,
+        spec: TableSpec | None = None,
+    ) -> None:
+        rows = open_rows(path)
+        self._count, self._starts = sum(rows.groups), np.cumsum([0, *rows.groups])
+        self._fingerprint = {"rows": self._count, "columns": list(rows.names), "files": dict(rows.fingerprint())}
+        markers = (*cells.MARKERS, *(missing or []))
+        named = {"target": target, "group": group}
+        for key, name in named.items():
+            if name is not None and name not in rows.names and spec is None:
+                raise unknown_column(key, name, rows.names, rows.where)
+        self._labels = self._groups = None
+        if target is not None and target in rows.names:
+            self._labels = read_target(_whole(rows, target), target, target_kind, markers, rows.where)
+        if group is not None and group in rows.names:
+            self._groups = np.asarray(_whole(rows, group).to_pandas().astype(str))
+        self._split_by = (splits, target is not None, split_seed)
+        if spec is None:
+            if self._count == 0:
+                raise DataError(f"{rows.where}: the table has no rows")
+            check_types(types or {}, ignore or [], rows.names, rows.where)
+            left_out = {*(ignore or []), *(name for name in named.values() if name)}
+            inputs = [name for name in rows.names if name not in left_out]
+            options = Options(types or {}, scaling, markers, max_levels, min_count)
+            spec = infer(_sample(rows, inputs, np.flatnonzero(self._splits == "train"), fit_rows), options)
+        check_columns(rows.names, spec, rows.where)
+        self.spec = spec
+        self._store(rows, memory, cached_groups)
+
+    @cached_property
+    def _splits(self) -> Shaped[np.ndarray, "rows"]:
+        """Drawn when asked for: a new table that is only embedded need not match a split file."""
+        splits, has_target, seed = self._split_by
+        own = np.full(self._count, "train")
+        shares: Mapping[str, float] = {}
+        if isinstance(splits, str):
+            own = read_splits(splits, self._count)
+            shares = {} if (own == "valid").any() else {"valid": VALID_SHARE}
+        elif splits is not None:
+            check_shares(splits)
+            shares = splits
+        elif has_target:
+            shares = {"valid": 0.1, "test": 0.2}
+        return draw_splits(own, shares, strata(self._labels, self._count), self._groups, seed)
+
+    def _store(self, rows: Rows, memory: float, cached_groups: int) -> None:
+        """All rows decoded where they fit, else a reader of row groups."""
+        self._whole: Encoded | None = None
+        self._rows, self._cached_groups = None, cached_groups
+        if rows.on_disk and self._count * len(self.spec.tokens) * CELL_BYTES > memory * 1e9:
+            self._rows, self.blocks = rows, rows.groups
+            self._open_cache()
+            return
+        groups = range(len(rows.groups))
+        self._whole = Encoded.join([_group(rows, group, self.spec, int(self._starts[group])) for group in groups])
+
+    def _open_cache(self) -> None:
+        rows, spec, starts = self._rows, self.spec, self._starts
+        assert rows is not None
+        self._read = lru_cache(self._cached_groups)(lambda group: _group(rows, group, spec, int(starts[group])))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_read"}  # each worker caches for itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._rows is not None:
+            self._open_cache()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def encoded(self, index: Int[np.ndarray, "rows"]) -> Encoded:
+        """These rows as arrays."""
+        if self._whole is not None:
+            return self._whole.take(index)
+        groups = np.searchsorted(self._starts, index, side="right") - 1
+        parts, places = [], []
+        for group in np.unique(groups):
+            chosen = np.flatnonzero(groups == group)
+            parts.append(self._read(int(group)).take(index[chosen] - self._starts[group]))
+            places.append(chosen)
+        if not parts:
+            return self._read(0).take(index)
+        return Encoded.join(parts).take(np.argsort(np.concatenate(places)))
+
+    def batch(self, index: Int[np.ndarray, "rows"]) -> TableBatch:
+        rows = self.encoded(np.asarray(index))
+        return TableBatch(*(torch.from_numpy(part) for part in (rows.values, rows.missing, rows.codes)))
+
+    def splits(self) -> Shaped[np.ndarray, "rows"]:
+        return self._splits
+
+    def labels(self) -> Labels | None:
+        return self._labels
+
+    def groups(self) -> Shaped[np.ndarray, "rows"] | None:
+        return self._groups
+
+    def features(self, index: Int[np.ndarray, "rows"]) -> Float[np.ndarray, "rows features"]:
+        """Standardised numbers, one flag for each number that can be missing, one-hot categories."""
+        return one_hot(self.encoded(np.asarray(index)), self.spec)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return self._fingerprint
+
+    def describe(self) -> str:
+        """The columns as they were understood, as a readable table."""
+        return self.spec.describe()
+
+
+def _whole(rows: Rows, name: str) -> pa.ChunkedArray:
+    """One column of all groups."""
+    parts = [rows.read(group, [name]) for group in range(len(rows.groups))]
+    return _concat(parts, rows.where)[name] if parts else pa.chunked_array([], pa.null())
+
+
+def _concat(parts: Sequence[pa.Table], where: str) -> pa.Table:
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowTypeError as error:
+        raise DataError(f"{where}: the files disagree about a column's type: {error}") from error
+
+
+def _group(rows: Rows, group: int, spec: TableSpec, first_row: int) -> Encoded:
+    return encode(rows.read(group, spec.columns), spec, rows.where, first_row)
+
+
+def _sample(rows: Rows, columns: Sequence[str], train: Int[np.ndarray, "train"], most: int) -> Sample:
+    """The training rows, or `most` of them drawn with a fixed seed; one pass over the row groups."""
+    if len(train) == 0:
+        raise DataError(f"{rows.where}: no row is a training row; look at data.splits")
+    if len(train) > most:
+        train = np.sort(np.random.default_rng(0).choice(train, most, replace=False))
+    parts, start = [], 0
+    for group, count in enumerate(rows.groups):
+        inside = train[(train >= start) & (train < start + count)] - start
+        if len(inside):
+            table = rows.read(group, columns)
+            parts.append(table if len(inside) == count else table.take(pa.array(inside)))
+        start += count
+    return Sample(_concat(parts, rows.where), train, rows.where)
