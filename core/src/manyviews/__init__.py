@@ -1,0 +1,63 @@
+"""manyviews: self-supervised pretraining for any kind of data.
+
+Names are imported when they are first used, so that `import manyviews` costs nothing of what is not needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manyviews.batch import Batch
+    from manyviews.domain import Domain
+    from manyviews.encoder import Decoder, Encoder
+    from manyviews.encoding import Encoding
+    from manyviews.engine.load import Trained, load_trained
+    from manyviews.engine.pretrain import pretrain
+    from manyviews.engine.run import Run
+    from manyviews.errors import UserError
+    from manyviews.hookspecs import hookimpl
+    from manyviews.layout import Layout
+    from manyviews.lengths import Lengths
+    from manyviews.mask import Mask
+    from manyviews.objective import Branch, Loss, Objective
+    from manyviews.recipe.load import load_recipe
+    from manyviews.source import Labels, Source, Spec
+    from manyviews.traits import Trait
+    from manyviews.view import View, ViewGenerator
+
+_HOMES = {
+    "manyviews.batch": ("Batch",),
+    "manyviews.domain": ("Domain",),
+    "manyviews.encoder": ("Decoder", "Encoder"),
+    "manyviews.encoding": ("Encoding",),
+    "manyviews.engine.load": ("Trained", "load_trained"),
+    "manyviews.engine.pretrain": ("pretrain",),
+    "manyviews.engine.run": ("Run",),
+    "manyviews.errors": ("UserError",),
+    "manyviews.hookspecs": ("hookimpl",),
+    "manyviews.layout": ("Layout",),
+    "manyviews.lengths": ("Lengths",),
+    "manyviews.mask": ("Mask",),
+    "manyviews.objective": ("Branch", "Loss", "Objective"),
+    "manyviews.recipe.load": ("load_recipe",),
+    "manyviews.source": ("Labels", "Source", "Spec"),
+    "manyviews.traits": ("Trait",),
+    "manyviews.view": ("View", "ViewGenerator"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = _version("manyviews")
+__all__ = [
+    "Batch", "Branch", "Decoder", "Domain", "Encoder", "Encoding", "Labels", "Layout", "Lengths", "Loss", "Mask",
+    "Objective", "Run", "Source", "Spec", "Trained", "Trait", "UserError", "View", "ViewGenerator", "hookimpl",
+    "load_recipe", "load_trained", "pretrain",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'manyviews' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

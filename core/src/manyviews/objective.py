@@ -62,7 +62,7 @@ class Objective(nn.Module, ABC):
         return nn.Identity()
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module | None:
-        """What the student alone has: BYOL's and JEPA's predictor, MAE's decoder; `width` is that of the head's output."""
+        """What the student alone has: BYOL's and JEPA's predictor, MAE's decoder; `width` is that of a unit, as for `head`."""
         return None
 
     @abstractmethod

@@ -39,6 +39,8 @@ class Labels:
     values: Shaped[np.ndarray, "units"]
     """Class indices (int64, -1 unlabelled) or numbers (float64, NaN unlabelled)."""
     classes: tuple[str, ...] = ()
+    splits: Shaped[np.ndarray, "units"] | None = None
+    """Split of every unit for probes, where it is not its sample's: the nodes of one graph. None: `Source.splits`."""
 
 
 class Source(ABC):
@@ -53,6 +55,11 @@ class Source(ABC):
     """Sizes of the stored blocks in which consecutive samples lie (row groups), for shuffles that read each block once."""
     skipped: Sequence[str] = ()
     """Items left out (`on_error: skip`), each with its reason."""
+
+    @classmethod
+    def reading(cls, data: Any, spec: Spec) -> Source:
+        """New data (a path, or what the domain holds in memory) read as `spec` says: how a trained encoder gets its input."""
+        return cls(path=data, spec=spec)  # type: ignore[call-arg]  # every source names its data `path`
 
     @abstractmethod
     def __len__(self) -> int:

@@ -55,7 +55,9 @@ class CollapseWatch:
         if self.told or not (rank < self.rank_floor or fallen):
             return None
         self.told = True
-        what = f"its spread fell to {spread:.2g} (it began at {self.first_spread:.2g})" if fallen else "all of it lies on one line"
+        what = (
+            f"its spread fell to {spread:.2g} (it began at {self.first_spread:.2g})" if fallen else "all of it lies on one line"
+        )
         return (
             f"the embedding has collapsed: {what}, effective rank {rank:.1f}. The loss no longer means anything; "
             "try a variance-regularised objective, a slower teacher or a lower learning rate"

@@ -40,7 +40,7 @@ class Order:
         if wanted > len(self.samples):
             processes = f" x {self.world} processes" if self.world > 1 else ""
             raise UserError(
-                f"train.batch_size: {self.batch_size}{processes} is larger than the data: {len(self.samples)} training samples; "
+                f"train.batch_size: {self.batch_size}{processes} is more than the {len(self.samples)} training samples; "
                 f"set train.batch_size to {max(len(self.samples) // self.world, 1)} or less"
             )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -54,55 +55,56 @@ class Model(nn.Module):
     def __init__(self, encoder: Encoder, parts: Sequence[Part], unit: Unit) -> None:
         super().__init__()
         self.encoder = encoder
-        self.terms = nn.ModuleList(Term(part, encoder, unit) for part in parts)
-        taught = any(term.taught for term in self.terms)
-        self.teacher = _frozen(nn.ModuleList([encoder, *(term.head for term in self.terms)])) if taught else None
-        # Branches are plain tuples of views on the modules above, not registered: every tensor has one name.
-        self._students = tuple(Branch(encoder, term.head, term.predictor, unit) for term in self.terms)
-        self._teachers = tuple(self._teacher_of(i, term, unit) for i, term in enumerate(self.terms))
+        self.each_term = tuple(Term(part, encoder, unit) for part in parts)
+        self.terms = nn.ModuleList(self.each_term)
+        self._learning = (encoder, *(term.head for term in self.each_term))
+        taught = any(term.taught for term in self.each_term)
+        self._following = tuple(copy.deepcopy(nn.ModuleList(self._learning)).requires_grad_(False)) if taught else ()
+        self.teacher = nn.ModuleList(self._following)
+        # Branches are plain tuples of what stands above, not registered again: every tensor has one name.
+        self._students = tuple(Branch(encoder, term.head, term.predictor, unit) for term in self.each_term)
+        self._teachers = tuple(self._teacher_of(place, term, unit) for place, term in enumerate(self.each_term))
         self.train()
 
-    def _teacher_of(self, number: int, term: nn.Module, unit: Unit) -> Branch | None:
-        if self.teacher is None or not term.taught:
-            return None
-        return Branch(self.teacher[0], self.teacher[1 + number], None, unit)  # type: ignore[arg-type]
+    @property
+    def compares(self) -> bool:
+        """Whether a term compares samples with one another."""
+        return any(Trait.SEVERAL_VIEWS in term.objective.needs for term in self.each_term)
+
+    def _teacher_of(self, place: int, term: Term, unit: Unit) -> Branch | None:
+        return Branch(cast(Encoder, self._following[0]), self._following[1 + place], None, unit) if term.taught else None
 
     def train(self, mode: bool = True) -> Model:
         """The teacher never drops out and never updates its norms' statistics."""
         super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
+        self.teacher.eval()
         return self
 
     def forward(self, step: Step) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The weighted sum of the terms' losses and what they report, prefixed by the term's number if there are several."""
+        """The weighted sum of the terms' losses and what they report, by the term's number if there are several."""
         with torch.no_grad():
             layout = self.encoder.layout(step.batch)
-            views = [term.views(step.batch, layout, step.generator) for term in self.terms]
+            views = [term.views(step.batch, layout, step.generator) for term in self.each_term]
         losses = [
             term.objective(seen, student, teacher, step.generator)
-            for term, seen, student, teacher in zip(self.terms, views, self._students, self._teachers, strict=True)
+            for term, seen, student, teacher in zip(self.each_term, views, self._students, self._teachers, strict=True)
         ]
-        if len(losses) == 1 and self.terms[0].weight == 1.0:
+        if len(losses) == 1 and self.each_term[0].weight == 1.0:
             return losses[0].value, dict(losses[0].metrics)
-        total = torch.stack([term.weight * loss.value for term, loss in zip(self.terms, losses, strict=True)]).sum()
-        metrics = {f"term{i}/{key}": value for i, loss in enumerate(losses) for key, value in loss.metrics.items()}
-        return total, metrics | {f"term{i}/loss": loss.value.detach() for i, loss in enumerate(losses)}
+        total = torch.stack([term.weight * loss.value for term, loss in zip(self.each_term, losses, strict=True)]).sum()
+        metrics = {f"term{place}/{key}": value for place, loss in enumerate(losses) for key, value in loss.metrics.items()}
+        return total, metrics | {f"term{place}/loss": loss.value.detach() for place, loss in enumerate(losses)}
 
+    @torch.no_grad()
     def follow(self, momentum: float) -> None:
         """Move the teacher: teacher = momentum * teacher + (1 - momentum) * student; running statistics are copied."""
-        if self.teacher is None:
-            return
-        pairs = list(zip(self.teacher, [self.encoder, *(term.head for term in self.terms)], strict=True))
-        with torch.no_grad():
-            old = [p for teacher, _ in pairs for p in teacher.parameters()]
-            new = [p.detach() for _, student in pairs for p in student.parameters()]
+        old, new = (_tensors(modules) for modules in (self._following, self._learning))
+        if self._following:
             torch._foreach_lerp_(old, new, 1 - momentum)
-            for teacher, student in pairs:
+            for teacher, student in zip(self._following, self._learning, strict=True):
                 for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
                     mine.copy_(theirs)
 
 
-def _frozen(modules: nn.ModuleList) -> nn.ModuleList:
-    copied = copy.deepcopy(modules)
-    return copied.requires_grad_(False)
+def _tensors(modules: Sequence[nn.Module]) -> list[Tensor]:
+    return [parameter for module in modules for parameter in module.parameters()]

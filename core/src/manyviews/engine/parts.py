@@ -1,39 +1,91 @@
-"""From a recipe to the objects that it names, checked against one another before any training."""
+"""From a recipe to the objects that it names, checked against one another before any data is read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from manyviews.encoder import Encoder
-from manyviews.engine.model import Model, Part
+from manyviews.engine.model import Part
+from manyviews.evaluate.plan import Planned, plan
+from manyviews.evaluate.task import Task
 from manyviews.objective import Objective
-from manyviews.plugins.match import check_fit
+from manyviews.plugins.match import Facts, check_fit
 from manyviews.plugins.registry import registry
-from manyviews.plugins.schema import build
+from manyviews.plugins.schema import build, spec_type, takes_spec
+from manyviews.recipe.errors import located
 from manyviews.recipe.model import Recipe
 from manyviews.source import Source, Spec
 from manyviews.view import ViewGenerator
 
 
-@dataclass(frozen=True)
-class Blueprint:
-    """A recipe's terms, built and matched; they need no data."""
+def source_class(recipe: Recipe) -> type[Source]:
+    """The class of the recipe's source."""
+    return cast(type[Source], registry().component("source", recipe.data.source, recipe.domain).load())
 
 
-def build_source(recipe: Recipe, spec: Spec | None = None, **changes: Any) -> Source:
+def read_spec(recipe: Recipe, text: str) -> Spec:
+    """A spec from its JSON, of the type that the recipe's source is described by."""
+    return cast(Spec, spec_type(source_class(recipe)).model_validate_json(text))
+
+
+def build_source(recipe: Recipe, spec: Spec | None = None) -> Source:
     """The recipe's source; with `spec` it reads the data as that says and fits nothing."""
-    component = registry().component("source", recipe.data.source, recipe.domain)
-    parameters: Mapping[str, Any] = {**recipe.data.parameters, **changes}
-    return cast(Source, build(component, parameters, key="data", **({"given": {"spec": spec}} if spec else {})))
+    with located(recipe):
+        component = registry().component("source", recipe.data.source, recipe.domain)
+        return cast(Source, build(component, recipe.data.parameters, key="data", spec=spec))
 
 
 def build_encoder(recipe: Recipe, spec: Spec) -> Encoder:
-    """The recipe's encoder with the initial weights of its seed; the global random state is left alone."""
-    component = registry().component("encoder", recipe.encoder.name, recipe.domain)
-    with torch.random.fork_rng():
+    """The recipe's encoder with the initial weights of its seed; torch's global generator is left as it was."""
+    with located(recipe), torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
+        component = registry().component("encoder", recipe.encoder.name, recipe.domain)
         return cast(Encoder, build(component, recipe.encoder.parameters, key="encoder", spec=spec))
+
+
+def build_terms(recipe: Recipe, spec: Spec | None) -> list[Part]:
+    """The recipe's views and objectives, each pair checked against the encoder.
+
+    Without `spec` those view generators that need one are judged by their class alone and left out of the result: so a
+    recipe whose parts do not fit is refused before any data is read.
+    """
+    parts = []
+    with located(recipe):
+        for place, term in enumerate(recipe.all_terms()):
+            prefix = f"terms.{place}." if recipe.terms is not None else ""
+            views = registry().component("views", term.views.name, recipe.domain)
+            objective = registry().component("objective", term.objective.name, recipe.domain)
+            loss = cast(Objective, build(objective, term.objective.parameters, key=f"{prefix}objective"))
+            made: ViewGenerator | type[ViewGenerator] = views.load()
+            if spec is not None or not takes_spec(views.load()):
+                made = cast(ViewGenerator, build(views, term.views.parameters, key=f"{prefix}views", spec=spec))
+                parts.append(Part(made, loss, term.weight))
+            _check_fit(recipe, Facts(objective.name, loss.needs), Facts(views.name, made.gives), made.needs, prefix)
+    return parts
+
+
+def _check_fit(recipe: Recipe, objective: Facts, views: Facts, asked_of_encoder: frozenset, prefix: str) -> None:  # type: ignore[type-arg]
+    encoder = registry().component("encoder", recipe.encoder.name, recipe.domain)
+    offers = Facts(encoder.name, encoder.load().offers)
+    check_fit(objective, views, offers, unit=recipe.unit, domain=recipe.domain, key=f"{prefix}objective")
+
+
+def build_tasks(recipe: Recipe) -> tuple[Planned, ...]:
+    """The recipe's evaluation tasks."""
+    tasks = []
+    with located(recipe):
+        for place, evaluation in enumerate(recipe.evaluate):
+            component = registry().component("task", evaluation.task, recipe.domain)
+            tasks.append(cast(Task, build(component, evaluation.parameters, key=f"evaluate.{place}")))
+    return plan(recipe.evaluate, tasks)
+
+
+def plugins_of(recipe: Recipe) -> dict[str, str]:
+    """Distribution -> version of the plugins whose components the recipe names."""
+    from manyviews.recipe.load import components
+
+    with located(recipe):
+        used = {registry().component(kind, name, recipe.domain).distribution for _, kind, name, _ in components(recipe)}
+    return {plugin.distribution: plugin.version for plugin in registry().plugins if plugin.distribution in used}

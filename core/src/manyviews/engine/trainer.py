@@ -84,16 +84,14 @@ class Trainer:
             with self.fabric.no_backward_sync(self.model, enabled=not last):
                 self._add_gradients(batch, number)
         if recipe.optim.clip is not None:
-            norm = self.fabric.clip_gradients(
-                self.model, self.optimizer, max_norm=recipe.optim.clip, error_if_nonfinite=False
-            )
+            norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=recipe.optim.clip, error_if_nonfinite=False)
+            assert norm is not None, "clipping by norm returns it"
             self.norms.add({"grad_norm": norm})
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.plain.teacher is not None:
-            teacher = recipe.teacher
-            share = self.step / self.steps
-            self.plain.follow(momentum(teacher.momentum, teacher.final_momentum, share, teacher.schedule))
+        teacher = recipe.teacher
+        share = self.step / self.steps
+        self.plain.follow(momentum(teacher.momentum, teacher.final_momentum, share, teacher.schedule))
         self.step += 1
 
     def _add_gradients(self, batch: Batch, number: int) -> None:

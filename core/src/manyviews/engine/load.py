@@ -1,0 +1,83 @@
+"""Trained encoders back from checkpoints: for embedding, evaluation and serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from manyviews.encoder import Encoder
+from manyviews.engine import checkpoint
+from manyviews.engine.parts import build_encoder, read_spec, source_class
+from manyviews.errors import CheckpointError
+from manyviews.evaluate.embed import embed
+from manyviews.recipe.load import load_recipe
+from manyviews.recipe.model import Recipe
+from manyviews.source import Source, Spec
+
+RECIPE, SPEC = "recipe.yaml", "spec.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An encoder with the recipe that made it and the spec of the data that it was made for."""
+
+    encoder: Encoder
+    recipe: Recipe
+    spec: Spec
+    manifest: dict[str, Any]
+
+    def reading(self, data: Any) -> Source:
+        """New data, read as the training data were."""
+        return source_class(self.recipe).reading(data, self.spec)
+
+    def predict(self, data: Any) -> Float[np.ndarray, "samples width"]:
+        """Pooled embeddings of whatever the domain's source reads; the order is kept."""
+        source = self.reading(data)
+        if not len(source):
+            return np.zeros((0, self.encoder.pooled_width), dtype=np.float32)
+        return embed(self.encoder, source, np.arange(len(source)))
+
+    def untrained(self) -> Encoder:
+        """The same encoder with the weights that it began with."""
+        return build_encoder(self.recipe, self.spec).eval()
+
+
+def load_trained(place: str | Path, *, teacher: bool = False) -> Trained:
+    """The encoder of a run folder's newest checkpoint, or of a checkpoint folder.
+
+    Args:
+        place: A run or checkpoint folder.
+        teacher: The EMA teacher's weights in place of the student's.
+
+    Raises:
+        CheckpointError: Missing, damaged, without a teacher, or its weights do not fit the installed encoder.
+        RecipeError: A plugin that it needs is not installed; names it.
+    """
+    folder = checkpoint.last(Path(place))
+    manifest = checkpoint.read_manifest(folder)
+    recipe = load_recipe(folder / RECIPE)
+    spec = read_spec(recipe, (folder / SPEC).read_text(encoding="utf-8"))
+    encoder = build_encoder(recipe, spec)
+    prefix = "teacher.0." if teacher else "encoder."
+    weights = {k.removeprefix(prefix): v for k, v in checkpoint.read_weights(folder).items() if k.startswith(prefix)}
+    if not weights:
+        raise CheckpointError(f"{folder}: this run had no teacher; leave `teacher` out")
+    load_into(encoder, weights, folder)
+    return Trained(encoder.eval(), recipe, spec, manifest)
+
+
+def load_into(module: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """`load_state_dict`, its complaint in one sentence."""
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"{folder}: its weights do not fit {type(module).__name__} as installed: {reason}\n"
+            "Install the versions that the checkpoint's manifest.json names."
+        ) from error

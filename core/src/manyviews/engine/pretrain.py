@@ -1,0 +1,253 @@
+"""Pretraining, told from the recipe to the finished run."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from manyviews.engine import checkpoint
+from manyviews.engine.load import RECIPE, SPEC, load_into
+from manyviews.engine.loader import Order
+from manyviews.engine.model import Model
+from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms, plugins_of, read_spec
+from manyviews.engine.run import Run
+from manyviews.engine.trainer import Trainer
+from manyviews.errors import UserError
+from manyviews.evaluate.online import OnlineEvaluation
+from manyviews.plugins.registry import registry
+from manyviews.recipe.load import load_recipe, to_yaml
+from manyviews.recipe.model import Recipe
+from manyviews.recipe.resolve import resolve
+from manyviews.source import Source
+from manyviews.track.journal import Journal
+from manyviews.track.record import RunRecord, flat_params
+from manyviews.track.tags import run_tags
+from manyviews.track.tracker import Tracker, open_tracker
+
+
+def pretrain(
+    recipe: str | Path | Recipe | None = None,
+    *,
+    source: Source | None = None,
+    resume: str | Path | None = None,
+    **overrides: Any,
+) -> Run:
+    """Pretrain an encoder as a recipe says.
+
+    Args:
+        recipe: A recipe's name (`tabular/t_jepa`), path, or a loaded one; None with `resume`.
+        source: Data in memory, in place of what the recipe's `data` names.
+        resume: A run folder to go on with, from its last checkpoint, by its own recipe.
+        overrides: Sections of the recipe: `data={"path": …}`, `train={"steps": 100}`.
+
+    Returns:
+        The run: its folder, checkpoints and metrics.
+
+    Raises:
+        UserError: Recipe, data or checkpoint cannot be used; nothing was written then.
+    """
+    if resume is not None:
+        if recipe is not None or overrides:
+            raise UserError("a resumed run goes on by its own recipe: give `resume` alone")
+        run = Run.open(resume)
+        return _train(run.recipe, run.folder.name, source, run)
+    if recipe is None:
+        raise UserError("give a recipe, or a run folder as `resume`")
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    return _train(resolve(loaded), _name(recipe), source, None)
+
+
+def _name(recipe: str | Path | Recipe) -> str:
+    """What the run's folder is called after."""
+    if isinstance(recipe, Recipe):
+        return recipe.domain
+    return Path(recipe).stem if str(recipe).endswith((".yaml", ".yml")) else str(recipe)
+
+
+def check(recipe: Recipe) -> Recipe:
+    """Everything that can be checked without data: every key, every parameter, whether the parts fit. The resolved recipe."""
+    whole = resolve(recipe)
+    build_terms(whole, None)
+    build_tasks(whole)
+    return whole
+
+
+def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
+    if recipe.train.threads is not None:
+        torch.set_num_threads(recipe.train.threads)
+    fabric = _fabric(recipe)
+    build_terms(recipe, None)
+    start = checkpoint.last(resumed.folder) if resumed else None
+    manifest = checkpoint.read_manifest(start) if start else {}
+    spec = read_spec(recipe, (start / SPEC).read_text(encoding="utf-8")) if start else None
+    source = source or build_source(recipe, spec)
+    trainer = _trainer(fabric, recipe, source)
+    evaluation = OnlineEvaluation(build_tasks(recipe), source, unit=recipe.unit, seed=recipe.train.seed)
+    if start:
+        _restore(trainer, start)
+        _warn_of_changes(manifest, source)
+    run = resumed or _new_run(recipe, name)
+    return _Session(run, recipe, name, source, trainer, evaluation, manifest).run_to_the_end()
+
+
+def _fabric(recipe: Recipe) -> Fabric:
+    train = recipe.train
+    if train.precision == "16-mixed" and not torch.cuda.is_available():
+        raise UserError("train.precision: 16-mixed needs a CUDA device, and there is none here; use bf16-mixed or 32")
+    precision = "32-true" if train.precision == "32" else train.precision
+    try:
+        fabric = Fabric(accelerator=train.device, devices=train.devices, precision=precision)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"train.device: {train.device} x {train.devices} cannot be used here: {error}") from error
+    fabric.launch()
+    return fabric
+
+
+def _trainer(fabric: Fabric, recipe: Recipe, source: Source) -> Trainer:
+    """Encoder, objectives and order of the data, all from the recipe's seed."""
+    train = recipe.train
+    chosen = np.flatnonzero(source.splits() == "train")
+    order = Order(
+        chosen, train.batch_size, train.seed, fabric.global_rank, fabric.world_size, source.blocks, train.shuffle_blocks
+    )
+    encoder = build_encoder(recipe, source.spec)
+    torch.manual_seed(train.seed + 1)
+    model = Model(encoder, build_terms(recipe, source.spec), recipe.unit)
+    if train.compile:
+        model.encoder.compile()
+        for term in model.each_term:
+            for part in (term.head, term.predictor):
+                if part is not None:
+                    part.compile()
+    torch.manual_seed(train.seed + 2 + fabric.global_rank)  # dropout differs between processes, initial weights do not
+    steps = train.steps or math.ceil(cast(float, train.epochs) * order.per_epoch / train.accumulate)
+    trainer = Trainer(fabric, recipe, source, order, model, steps)
+    _rehearse(trainer)
+    return trainer
+
+
+def _rehearse(trainer: Trainer) -> None:
+    """Read one batch and make its views: what is wrong with them is found before a run begins."""
+    batch = trainer.source.batch(next(trainer.order.batches(0, 1))).to(trainer.fabric.device)
+    layout = trainer.plain.encoder.layout(batch)
+    if trainer.recipe.unit == "sample" and len(batch) == 1 and trainer.plain.compares:
+        raise UserError(
+            "train.batch_size: a batch of a single sample cannot be compared with itself; "
+            "take more samples, or `unit: token` where the sample has many"
+        )
+    for term in trainer.plain.each_term:
+        term.views(batch, layout, torch.Generator(trainer.fabric.device).manual_seed(0))
+
+
+def _restore(trainer: Trainer, folder: Path) -> None:
+    load_into(trainer.plain, checkpoint.read_weights(folder), folder)
+    trainer.restore(checkpoint.read_trainer(folder))
+
+
+def _warn_of_changes(manifest: Mapping[str, Any], source: Source) -> None:
+    if manifest["fingerprint"] != _plain(source.fingerprint()):
+        print(
+            "Warning: the data are not what this run began with (their fingerprint changed); it goes on with the new ones",
+            file=sys.stderr,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists for tuples, strings for keys."""
+    import json
+
+    return json.loads(json.dumps(value, default=str))
+
+
+def _new_run(recipe: Recipe, name: str) -> Run:
+    run = Run.create(Path(recipe.train.folder), name)
+    (run.folder / RECIPE).write_text(to_yaml(recipe), encoding="utf-8")
+    return run
+
+
+@dataclass
+class _Session:
+    """A run while it is running: what is told to whom, and what is stored when."""
+
+    run: Run
+    recipe: Recipe
+    name: str
+    source: Source
+    trainer: Trainer
+    evaluation: OnlineEvaluation
+    manifest: Mapping[str, Any]
+
+    def run_to_the_end(self) -> Run:
+        """Train, evaluate, store; whatever happens, the tracker is told how it ended."""
+        self.plugins = plugins_of(self.recipe)
+        self.journal = Journal(self.run.folder)
+        self.tracker: Tracker = open_tracker(self.recipe.track, self.run.folder)
+        self.tracker.start(self._record())
+        registry().call("manyviews_run_started", run=self.run)
+        status: Any = "FAILED"
+        try:
+            status = self.trainer.train(self.journal.log, self._evaluate, self._save)
+            self._store_model(status)
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            self.journal.close()
+            self.tracker.finish(status)
+            registry().call("manyviews_run_finished", run=self.run, status=status)
+        return self.run
+
+    def _record(self) -> RunRecord:
+        recipe = self.recipe
+        track = recipe.track
+        given = [tags for _, tags in registry().call("manyviews_run_tags", recipe=recipe)]
+        tags = run_tags(plugins=self.plugins, fingerprint=self.source.fingerprint())
+        for more in [*given, track.tags if track else {}]:
+            tags |= more
+        return RunRecord(
+            experiment=(track.experiment if track else None) or recipe.domain,
+            run_name=(track.run_name if track else None) or self.run.folder.name,
+            recipe_yaml=to_yaml(recipe),
+            params=flat_params(recipe.model_dump(mode="json", exclude={"track"})),
+            tags=tags,
+        )
+
+    def _evaluate(self, step: int) -> None:
+        last = step == self.trainer.steps
+        if self.evaluation.due(step, last=last):
+            self.journal.log(step, self.evaluation(self.trainer.plain.encoder, step, last=last))
+
+    def _save(self) -> None:
+        """A checkpoint, on the disk before the journal's copy of its metrics is believed."""
+        if not self.trainer.fabric.is_global_zero:
+            return
+        self.journal.flush()
+        checkpoint.save(
+            self.run.folder / "checkpoints",
+            weights=self.trainer.plain.state_dict(),
+            trainer=self.trainer.state(),
+            texts={RECIPE: to_yaml(self.recipe), SPEC: self.source.spec.model_dump_json(indent=1)},
+            manifest={
+                "step": self.trainer.step,
+                "steps": self.trainer.steps,
+                "plugins": self.plugins,
+                "fingerprint": _plain(self.source.fingerprint()),
+                "tracking_run": self.tracker.run_id,
+            },
+            keep=self.recipe.train.keep_checkpoints,
+        )
+
+    def _store_model(self, status: str) -> None:
+        """The last checkpoint, and of a finished run the encoder as a model, beside the metrics."""
+        saved = self.run.checkpoint
+        self.tracker.artifact(saved, f"checkpoints/{saved.name}")
+        if status == "FINISHED" and self.recipe.track is not None and self.recipe.track.log_model:
+            self.tracker.model(saved, plugins=self.plugins)
