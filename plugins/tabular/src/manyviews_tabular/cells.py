@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float
-from manyviews.errors import DataError
 
+from manyviews.errors import DataError
 from manyviews_tabular.schema import DatePart
 
 MARKERS = ("", "?", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL", "None")
@@ -130,12 +130,14 @@ def junk_error(where: str, column: str, row: int, value: object, type_: str) -> 
     kind = "number" if type_ == "numeric" else "date"
     return DataError(
         f"{where}: column {column!r} holds {kind}s, but row {row} (the first is 0) holds {value!r}.\n"
-        f"If {value!r} means a missing value, add it to data.missing; if the column holds categories, set data.types={{{column}: categorical}}."
+        f"If {value!r} means a missing value, add it to data.missing; "
+        f"if the column holds categories, set data.types={{{column}: categorical}}."
     )
 
 
 def infinite_error(where: str, column: str, row: int) -> DataError:
     """An infinite number."""
     return DataError(
-        f"{where}: column {column!r} is infinite in row {row} (the first is 0).\nReplace infinite values by numbers, or leave the cells empty (missing)."
+        f"{where}: column {column!r} is infinite in row {row} (the first is 0).\n"
+        "Replace infinite values by numbers, or leave the cells empty (missing)."
     )

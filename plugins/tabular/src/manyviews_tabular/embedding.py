@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.schema import UNSEEN, TableSpec
+
+Numbers = Literal["linear", "bins"]
+"""How a number becomes a vector: x w_j, or that and a vector of its quantile bin."""
 
 
 class ColumnEmbedding(nn.Module):
@@ -20,27 +26,38 @@ class ColumnEmbedding(nn.Module):
     Args:
         spec: The table.
         width: Width of a token.
+        numbers: `bins` adds a vector of the number's quantile bin, so that a token is no straight line in x.
     """
 
-    def __init__(self, spec: TableSpec, width: int) -> None:
+    def __init__(self, spec: TableSpec, width: int, numbers: Numbers = "linear") -> None:
         super().__init__()
         numeric, sizes = len(spec.numeric), [column.size for column in spec.categorical]
+        edges = bin_edges(spec)
+        self.edges: Tensor
+        self.register_buffer("edges", edges, persistent=False)
         self.weight = nn.Parameter(_uniform(numeric, width))
+        self.bins = nn.Parameter(_uniform(numeric * (edges.shape[1] + 1), width)) if numbers == "bins" else None
         self.missing = nn.Parameter(_uniform(numeric, width))
         self.bias = nn.Parameter(_uniform(numeric + len(sizes), width))
-        self.levels = nn.Embedding(sum(sizes), width)
+        self.levels = nn.Parameter(_uniform(sum(sizes), width))
         self.offsets: Tensor
         self.register_buffer("offsets", torch.tensor([0, *sizes]).cumsum(0)[:-1], persistent=False)
         with torch.no_grad():
-            self.levels.weight.copy_(_uniform(sum(sizes), width))
-            self.levels.weight[self.offsets + UNSEEN] = 0
+            self.levels[self.offsets + UNSEEN] = 0
 
     def forward(self, batch: TableBatch) -> Float[Tensor, "rows columns width"]:
         """The tokens of each row, in the order of the spec."""
         numbers = batch.values.to(self.weight.dtype)[..., None] * self.weight
+        if self.bins is not None:
+            numbers = numbers + F.embedding(self._bin_rows(batch), self.bins)
         numbers = torch.where(batch.missing[..., None], self.missing, numbers)
-        categories = self.levels(batch.codes + self.offsets)
+        categories = F.embedding(batch.codes + self.offsets, self.levels)
         return torch.cat([numbers, categories], dim=1) + self.bias
+
+    def _bin_rows(self, batch: TableBatch) -> Int[Tensor, "rows numeric"]:
+        """Where each number's bin stands among the bins of all columns."""
+        columns, edges = self.edges.shape
+        return quantile_bin(batch, self.edges) + torch.arange(columns, device=self.edges.device) * (edges + 1)
 
 
 class FlatColumns(nn.Module):
@@ -49,11 +66,12 @@ class FlatColumns(nn.Module):
     Args:
         spec: The table.
         width: Channels of a column.
+        numbers: As in `ColumnEmbedding`.
     """
 
-    def __init__(self, spec: TableSpec, width: int) -> None:
+    def __init__(self, spec: TableSpec, width: int, numbers: Numbers = "linear") -> None:
         super().__init__()
-        self.columns = ColumnEmbedding(spec, width)
+        self.columns = ColumnEmbedding(spec, width, numbers)
         self.mask = nn.Parameter(_uniform(len(spec.tokens), width))
         self.width = width * len(spec.tokens)
 
@@ -68,3 +86,18 @@ class FlatColumns(nn.Module):
 def _uniform(rows: int, width: int) -> Tensor:
     """U(-1/sqrt(width), 1/sqrt(width)), as FT-Transformer starts its tokens."""
     return torch.empty(rows, width).uniform_(-(width**-0.5), width**-0.5)
+
+
+def bin_edges(spec: TableSpec) -> Float[Tensor, "numeric edges"]:
+    """Inner edges of every numeric column's quantile bins, in scaled units; infinite behind a column's last."""
+    most = max((len(column.bins) for column in spec.numeric), default=0)
+    edges = torch.full((len(spec.numeric), most), torch.inf)
+    for i, column in enumerate(spec.numeric):
+        edges[i, : len(column.bins)] = torch.tensor(column.bins)
+    return edges
+
+
+def quantile_bin(batch: TableBatch, edges: Float[Tensor, "numeric edges"]) -> Int[Tensor, "rows numeric"]:
+    """The bin of each number, from 0; of a missing one that of 0."""
+    values = rearrange(batch.values.float(), "rows columns -> columns rows").contiguous()
+    return rearrange(torch.searchsorted(edges, values, right=True), "columns rows -> rows columns")

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
-from manyviews.errors import DataError
 
+from manyviews.errors import DataError
 from manyviews_tabular import cells
 from manyviews_tabular.schema import FIRST_LEVEL, MISSING, RARE, UNSEEN, CategoricalColumn, NumericColumn, TableSpec
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from abc import ABC
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
 from manyviews.encoder import Encoder
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.traits import Trait
-from torch import Tensor
-from torch.nn import functional as F
-
 from manyviews_tabular.batch import TableBatch
+from manyviews_tabular.embedding import bin_edges, quantile_bin
 from manyviews_tabular.schema import RARE, TableSpec
 
 MOST_CHANNELS = 64
@@ -39,7 +39,7 @@ class TableEncoder(Encoder, ABC):
         self.target_classes = max(classes)
         self.target_channels = 1 + min(max((column.size - RARE for column in spec.categorical), default=0), MOST_CHANNELS)
         self.edges: Tensor
-        self.register_buffer("edges", _edges(spec), persistent=False)
+        self.register_buffer("edges", bin_edges(spec), persistent=False)
 
     def layout(self, batch: TableBatch) -> Layout:
         device = batch.values.device
@@ -47,14 +47,12 @@ class TableEncoder(Encoder, ABC):
         return Layout(Lengths.equal(len(batch), self.columns, device), positions=numbers.repeat(len(batch))[:, None])
 
     def classes(self, batch: TableBatch) -> Int[Tensor, "tokens"]:
-        values = rearrange(batch.values.float(), "rows columns -> columns rows").contiguous()
-        bins = rearrange(torch.searchsorted(self.edges, values, right=True), "columns rows -> rows columns")
-        bins = bins.masked_fill(batch.missing, -1)
+        bins = quantile_bin(batch, self.edges).masked_fill(batch.missing, -1)
         levels = (batch.codes.long() - RARE).clamp(min=-1)  # MISSING and UNSEEN are -1: nothing to predict
         return torch.cat([bins, levels], dim=1).flatten()
 
     def targets(self, batch: TableBatch) -> Float[Tensor, "tokens channels"]:
-        rows, numeric = batch.values.shape
+        rows = len(batch)
         values = batch.values.masked_fill(batch.missing, torch.nan)
         numbers = F.pad(values[..., None], (0, self.target_channels - 1), value=torch.nan)
         levels = batch.codes.long() - RARE
@@ -69,12 +67,3 @@ class TableEncoder(Encoder, ABC):
         """Channels that are no level of a categorical column."""
         sizes = torch.tensor([column.size - RARE for column in self.spec.categorical], device=self.edges.device)
         return torch.arange(channels, device=self.edges.device) >= sizes[:, None]
-
-
-def _edges(spec: TableSpec) -> Float[Tensor, "numeric edges"]:
-    """Inner edges of every column's bins, infinite behind the last."""
-    most = max((len(column.bins) for column in spec.numeric), default=0)
-    edges = torch.full((len(spec.numeric), most), torch.inf)
-    for i, column in enumerate(spec.numeric):
-        edges[i, : len(column.bins)] = torch.tensor(column.bins)
-    return edges

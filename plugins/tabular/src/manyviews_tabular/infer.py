@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float, Int
-from manyviews.errors import DataError
+from jaxtyping import Float
 
+from manyviews.errors import DataError
 from manyviews_tabular import cells
+from manyviews_tabular.sample import Sample
 from manyviews_tabular.scaling import ScalingName, fit_scaling, quantile_bins
 from manyviews_tabular.schema import CategoricalColumn, ColumnType, DatePart, NumericColumn, TableSpec
 
@@ -41,22 +42,13 @@ class Options:
     min_count: int
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Training rows to infer from. `rows` are their numbers in the file, for messages; `where` is the file."""
-
-    table: pa.Table
-    rows: Int[np.ndarray, "rows"]
-    where: str
-
-
 def infer(sample: Sample, options: Options) -> TableSpec:
     """The spec of a table. Every column that becomes no token is named in a warning and in `dropped`."""
     numeric: list[NumericColumn] = []
     categorical: list[CategoricalColumn] = []
     dropped: dict[str, str] = {}
     for name in sample.table.column_names:
-        found = _column(name, sample, options)
+        found = column_tokens(name, sample, options)
         match found:
             case str():
                 dropped[name] = found
@@ -77,7 +69,7 @@ def infer(sample: Sample, options: Options) -> TableSpec:
     )
 
 
-def _column(name: str, sample: Sample, options: Options) -> str | CategoricalColumn | list[NumericColumn]:
+def column_tokens(name: str, sample: Sample, options: Options) -> str | CategoricalColumn | list[NumericColumn]:
     """The tokens of one column, or the reason why it has none."""
     array = cells.plain(sample.table[name], options.markers)
     if array.null_count == len(array):
@@ -110,7 +102,7 @@ def guess(array: pa.Array, name: str, sample: Sample, options: Options) -> Colum
 
 def _guess_text(array: pa.Array, name: str, sample: Sample) -> ColumnType:
     there = len(array) - array.null_count
-    values, junk = cells.numbers(array)
+    _, junk = cells.numbers(array)
     bad = int(junk.sum())
     if bad == 0:
         return "numeric"
@@ -179,7 +171,7 @@ def _number_token(
 
 
 def _row_number(x: Float[np.ndarray, "rows"]) -> bool:
-    """Whole numbers, each once, that fill at least half of their range: a count of the rows, of which training rows are a part."""
+    """Whole numbers, each once, that fill half of their range or more: the rows counted, of which some are not for training."""
     if len(x) < 100 or np.isnan(x).any() or (x != np.round(x)).any():
         return False
     return x.max() - x.min() < 2 * len(x) and len(np.unique(x)) == len(x)

@@ -7,13 +7,13 @@ from typing import Annotated
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from manyviews.encoding import Encoding
-from manyviews.lengths import Lengths
-from manyviews.view import View
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from manyviews_tabular.embedding import FlatColumns
+from manyviews.encoding import Encoding
+from manyviews.lengths import Lengths
+from manyviews.view import View
+from manyviews_tabular.embedding import FlatColumns, Numbers
 from manyviews_tabular.encoder import TableEncoder
 from manyviews_tabular.schema import TableSpec
 
@@ -29,6 +29,7 @@ class TableMLP(TableEncoder):
         depth: Residual blocks.
         column_width: Channels that a column enters with.
         ff: Hidden width of a block; default: twice `width`.
+        numbers: `linear`: a number enters as x w + b; `bins`: with a vector of its quantile bin.
         dropout: In the blocks.
     """
 
@@ -41,11 +42,12 @@ class TableMLP(TableEncoder):
         depth: PositiveInt = 3,
         column_width: PositiveInt = 16,
         ff: PositiveInt | None = None,
+        numbers: Numbers = "linear",
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__(spec)
         self.width = width
-        self.row = FlatColumns(spec, column_width)
+        self.row = FlatColumns(spec, column_width, numbers)
         self.inwards = nn.Linear(self.row.width, width)
         self.blocks = nn.ModuleList(_Block(width, ff or 2 * width, dropout) for _ in range(depth))
         self.last = nn.LayerNorm(width)

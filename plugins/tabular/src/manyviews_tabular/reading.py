@@ -13,16 +13,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from pydantic import GetPydanticSchema
+from pydantic_core import core_schema
+
 from manyviews.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".arrow")
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+
+
+TablePath = Annotated[str | Path | pd.DataFrame | pa.Table, GetPydanticSchema(lambda _type, _handler: core_schema.str_schema())]
+"""What a table can be given as. In a recipe it is text; from Python a DataFrame or an Arrow table will do too."""
 
 
 class Rows(ABC):
@@ -149,7 +156,7 @@ class ManyRows(Rows):
         return {part.where: dict(part.fingerprint()) for part in self.parts}
 
 
-def open_rows(path: str | Path | pd.DataFrame | pa.Table) -> Rows:
+def open_rows(path: TablePath) -> Rows:
     """The rows of a file, a folder, a pattern with `*`, a DataFrame or an Arrow table."""
     if isinstance(path, pd.DataFrame):
         return MemoryRows(from_pandas(path), "DataFrame")
@@ -186,7 +193,7 @@ def _files(pattern: str) -> list[Path]:
     files = sorted(Path(file) for file in glob.glob(str(path))) if any(sign in pattern for sign in "*?[") else [path]
     if not files or not files[0].is_file():
         raise DataError(
-            f"{pattern}: there is no such file.\nGive data.path a CSV, Parquet, Feather or Arrow file, a folder of them or a pattern."
+            f"{pattern}: there is no such file.\nGive data.path a CSV, Parquet, Feather or Arrow file, a folder or a pattern."
         )
     return files
 
@@ -207,7 +214,7 @@ def _open(path: Path) -> Rows:
 
 
 def read_csv(path: Path) -> pa.Table:
-    """A CSV file with every cell as text, so that nothing is guessed here. The delimiter is the header's: `,`, `;`, tab or `|`."""
+    """A CSV file with every cell as text, so that nothing is guessed here. Delimiter: the header's `,`, `;`, tab or `|`."""
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         header = file.readline()
     delimiter = max(",;\t|", key=header.count)

@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from manyviews.source import Spec
 from scipy.special import ndtri
+
+from manyviews.source import Spec
 
 KNOTS = 257
 EDGE = 1e-3
@@ -64,7 +65,7 @@ def quantile_bins(x: Float[np.ndarray, "rows"], bins: int) -> Float[np.ndarray, 
 
 
 def _distinct(ordered: Float[np.ndarray, "rows"], most: int, inner: bool = False) -> Float[np.ndarray, "values"]:
-    """All distinct values, or at most `most` of them at equal steps of rank; `inner`: as lower edges of bins, without the first."""
+    """All distinct values, or at most `most` at equal steps of rank; `inner`: as lower edges of bins, without the first."""
     distinct = ordered[np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)]
     if len(distinct) > most:
         steps = np.linspace(0, 1, most + 1)[1:-1] if inner else np.linspace(0, 1, most)

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Bool
-from manyviews.layout import Layout
-from manyviews.traits import Trait
-from manyviews.view import View, ViewGenerator
 from pydantic import Field
 from torch import Tensor
 
+from manyviews.layout import Layout
+from manyviews.traits import Trait
+from manyviews.view import View, ViewGenerator
 from manyviews_tabular.batch import TableBatch
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Literal
 
 from manyviews.source import Spec
-
 from manyviews_tabular.scaling import Scaling
 
 ColumnType = Literal["numeric", "categorical", "boolean", "datetime"]

@@ -6,25 +6,24 @@ disk (Parquet, Arrow) stays there: its row groups are the source's `blocks`, dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import torch
 from jaxtyping import Float, Int, Shaped
-from manyviews.errors import DataError
-from manyviews.source import Labels, Source
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from manyviews.errors import DataError
+from manyviews.source import Labels, Source
 from manyviews_tabular import cells
 from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.encode import Encoded, check_columns, encode
 from manyviews_tabular.features import one_hot
-from manyviews_tabular.infer import Options, Sample, check_types, infer, unknown_column
-from manyviews_tabular.reading import Rows, open_rows
+from manyviews_tabular.infer import Options, check_types, infer, unknown_column
+from manyviews_tabular.reading import Rows, TablePath, open_rows
+from manyviews_tabular.sample import draw_sample, read_column
 from manyviews_tabular.scaling import ScalingName
 from manyviews_tabular.schema import ColumnType, TableSpec
 from manyviews_tabular.splits import VALID_SHARE, check_shares, draw_splits, read_splits
@@ -63,7 +62,7 @@ class TableSource(Source):
     def __init__(
         self,
         *,
-        path: str | pd.DataFrame | pa.Table,
+        path: TablePath,
         target: str | None = None,
         target_kind: TargetKind = "auto",
         types: dict[str, ColumnType] | None = None,
@@ -90,9 +89,9 @@ class TableSource(Source):
                 raise unknown_column(key, name, rows.names, rows.where)
         self._labels = self._groups = None
         if target is not None and target in rows.names:
-            self._labels = read_target(_whole(rows, target), target, target_kind, markers, rows.where)
+            self._labels = read_target(read_column(rows, target), target, target_kind, markers, rows.where)
         if group is not None and group in rows.names:
-            self._groups = np.asarray(_whole(rows, group).to_pandas().astype(str))
+            self._groups = np.asarray(read_column(rows, group).to_pandas().astype(str))
         self._split_by = (splits, target is not None, split_seed)
         if spec is None:
             if self._count == 0:
@@ -101,7 +100,7 @@ class TableSource(Source):
             left_out = {*(ignore or []), *(name for name in named.values() if name)}
             inputs = [name for name in rows.names if name not in left_out]
             options = Options(types or {}, scaling, markers, max_levels, min_count)
-            spec = infer(_sample(rows, inputs, np.flatnonzero(self._splits == "train"), fit_rows), options)
+            spec = infer(draw_sample(rows, inputs, np.flatnonzero(self._splits == "train"), fit_rows), options)
         check_columns(rows.names, spec, rows.where)
         self.spec = spec
         self._store(rows, memory, cached_groups)
@@ -188,34 +187,5 @@ class TableSource(Source):
         return self.spec.describe()
 
 
-def _whole(rows: Rows, name: str) -> pa.ChunkedArray:
-    """One column of all groups."""
-    parts = [rows.read(group, [name]) for group in range(len(rows.groups))]
-    return _concat(parts, rows.where)[name] if parts else pa.chunked_array([], pa.null())
-
-
-def _concat(parts: Sequence[pa.Table], where: str) -> pa.Table:
-    try:
-        return pa.concat_tables(parts, promote_options="permissive")
-    except pa.ArrowTypeError as error:
-        raise DataError(f"{where}: the files disagree about a column's type: {error}") from error
-
-
 def _group(rows: Rows, group: int, spec: TableSpec, first_row: int) -> Encoded:
     return encode(rows.read(group, spec.columns), spec, rows.where, first_row)
-
-
-def _sample(rows: Rows, columns: Sequence[str], train: Int[np.ndarray, "train"], most: int) -> Sample:
-    """The training rows, or `most` of them drawn with a fixed seed; one pass over the row groups."""
-    if len(train) == 0:
-        raise DataError(f"{rows.where}: no row is a training row; look at data.splits")
-    if len(train) > most:
-        train = np.sort(np.random.default_rng(0).choice(train, most, replace=False))
-    parts, start = [], 0
-    for group, count in enumerate(rows.groups):
-        inside = train[(train >= start) & (train < start + count)] - start
-        if len(inside):
-            table = rows.read(group, columns)
-            parts.append(table if len(inside) == count else table.take(pa.array(inside)))
-        start += count
-    return Sample(_concat(parts, rows.where), train, rows.where)

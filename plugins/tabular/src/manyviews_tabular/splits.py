@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
-from manyviews.errors import DataError
 
+from manyviews.errors import DataError
 from manyviews_tabular.reading import read_csv
 
 NAMES = ("train", "valid", "test")
@@ -75,7 +75,7 @@ def check_shares(shares: Mapping[str, float]) -> None:
     """Shares are of valid and test, and leave something to train on."""
     if unknown := sorted(set(shares) - {"valid", "test"}):
         raise DataError(
-            f"data.splits: {unknown[0]!r} is no split with a share; give shares of valid and test, as in {{valid: 0.1, test: 0.2}}"
+            f"data.splits: {unknown[0]!r} is no split with a share; give those of valid and test: {{valid: 0.1, test: 0.2}}"
         )
     if any(not 0 <= share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
         raise DataError(

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int
+
 from manyviews.errors import DataError
 from manyviews.source import Labels
-
 from manyviews_tabular import cells
 
 TargetKind = Literal["auto", "classification", "regression"]

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 import torch
 from einops import repeat
 from jaxtyping import Float, Int
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
 from manyviews.encoding import Encoding
 from manyviews.lengths import Lengths
 from manyviews.nets.transformer import Transformer
 from manyviews.view import View
-from pydantic import Field, PositiveInt
-from torch import Tensor, nn
-
-from manyviews_tabular.embedding import ColumnEmbedding
+from manyviews_tabular.embedding import ColumnEmbedding, Numbers
 from manyviews_tabular.encoder import TableEncoder
 from manyviews_tabular.schema import TableSpec
 
@@ -29,6 +29,7 @@ class TableTransformer(TableEncoder):
         depth: Blocks.
         heads: Attention heads.
         ff: Width of the feed-forward nets; default: four times `width`.
+        numbers: `linear`: a number's token is x w + b; `bins`: and a vector of its quantile bin.
         norm: Layer norms before (`pre`) or after (`post`) attention and feed-forward net.
         dropout: Of attention weights, feed-forward nets and residuals.
         pool: A row's vector: the `mean` of its tokens, the REG token (`reg`), or both behind one another (`reg_mean`).
@@ -44,6 +45,7 @@ class TableTransformer(TableEncoder):
         depth: PositiveInt = 4,
         heads: PositiveInt = 4,
         ff: PositiveInt | None = None,
+        numbers: Numbers = "linear",
         norm: Literal["pre", "post"] = "pre",
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         pool: Literal["mean", "reg", "reg_mean"] = "mean",
@@ -51,7 +53,7 @@ class TableTransformer(TableEncoder):
     ) -> None:
         super().__init__(spec)
         self.width, self.pool, self.hide = width, pool, hide
-        self.embedding = ColumnEmbedding(spec, width)
+        self.embedding = ColumnEmbedding(spec, width, numbers)
         self.reg = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02)) if hide == "replace" else None
         self.transformer = Transformer(width, depth, heads, ff=ff, norm=norm, dropout=dropout)

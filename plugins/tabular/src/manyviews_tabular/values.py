@@ -10,6 +10,10 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from manyviews import distributed
 from manyviews.encoder import Decoder, Encoder
 from manyviews.encoding import Encoding
@@ -18,10 +22,6 @@ from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective
 from manyviews.traits import Trait
 from manyviews.view import View
-from pydantic import NonNegativeInt, PositiveInt
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from manyviews_tabular.encoder import TableEncoder
 from manyviews_tabular.heads import CellHeads
 
@@ -86,7 +86,8 @@ class Values(Objective):
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         (view,) = views
-        assert view.hidden is not None and isinstance(student.predictor, CellDecoder)
+        assert view.hidden is not None
+        assert isinstance(student.predictor, CellDecoder)
         asked = (view.asked or view.hidden).any()
         encoding = student.encoder(view)
         if encoding.present is not None and self.depth == 0:

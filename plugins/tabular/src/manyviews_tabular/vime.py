@@ -7,16 +7,16 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from manyviews import distributed
 from manyviews.encoder import Encoder
 from manyviews.layout import Layout
 from manyviews.objective import Branch, Loss, Objective
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
-from pydantic import Field, NonNegativeFloat
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.encoder import TableEncoder
 from manyviews_tabular.heads import CellHeads
@@ -100,7 +100,8 @@ class Vime(Objective):
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         (view,) = views
-        assert isinstance(view.target, Corruption) and student.predictor is not None
+        assert isinstance(view.target, Corruption)
+        assert student.predictor is not None
         original = view.target.original
         mask, logits, numbers = student.predictor(student.encoder(view).pooled)
         with torch.autocast(mask.device.type, enabled=False):
