@@ -6,7 +6,6 @@ Names are imported when they are first used, so that `import manyviews` costs no
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__version__ = _version("manyviews")
 __all__ = [
     "Batch", "Branch", "Decoder", "Domain", "Encoder", "Encoding", "Labels", "Layout", "Lengths", "Loss", "Mask",
     "Objective", "Run", "Source", "Spec", "Trained", "Trait", "UserError", "View", "ViewGenerator", "hookimpl",
@@ -58,6 +56,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("manyviews")
     if name not in _HOME:
         raise AttributeError(f"module 'manyviews' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -23,3 +23,5 @@ class Domain:
     """kind -> name -> `module:attribute`; the kinds are `KINDS`."""
     recipes: str | None = None
     """`module:folder` of its recipes inside the installed package."""
+    demo: str | None = None
+    """`module:function` of its demo: takes a folder, prepares data in it and returns a `manyviews.demo.Demo`."""

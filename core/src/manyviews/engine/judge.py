@@ -1,0 +1,81 @@
+"""What a run's encoder is worth: its tasks beside the raw input and the encoder it began as, kept with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from manyviews.engine.load import Trained, load_trained
+from manyviews.engine.parts import build_source, build_tasks
+from manyviews.engine.run import Run
+from manyviews.errors import UserError
+from manyviews.evaluate.plan import Planned, plan
+from manyviews.evaluate.run import evaluate
+from manyviews.evaluate.table import ResultTable
+from manyviews.recipe.model import Evaluation, Recipe
+from manyviews.source import Source
+from manyviews.track.journal import Journal
+from manyviews.track.run_file import RunFile
+from manyviews.track.sync import sync
+
+RESULTS = "results.json"
+
+
+def evaluate_run(
+    place: str | Path,
+    *,
+    tasks: Sequence[str] = (),
+    data: str | Path | None = None,
+    teacher: bool = False,
+    max_labelled: int | None = None,
+    source: Source | None = None,
+) -> ResultTable:
+    """Judge a run's encoder, an untrained one and the raw input, on the test split.
+
+    The result of the run's own tasks on its own data is kept: in `results.json`, in the journal and in MLflow.
+
+    Args:
+        place: A run or checkpoint folder.
+        tasks: Names of tasks in place of the recipe's.
+        data: Other data than the run's own, read as those were.
+        teacher: The EMA teacher's weights in place of the student's.
+        max_labelled: Labelled units at most from each split.
+        source: Data in memory, in place of what the recipe names.
+    """
+    trained = load_trained(place, teacher=teacher)
+    if source is None:
+        source = build_source(trained.recipe, trained.spec) if data is None else trained.reading(data)
+    table = evaluate(
+        {"untrained encoder": trained.untrained(), "pretrained encoder": trained.encoder},
+        source,
+        _planned(trained.recipe, tasks),
+        unit=trained.recipe.unit,
+        max_labelled=max_labelled,
+        batch_size=trained.recipe.train.batch_size,
+        seed=trained.recipe.train.seed,
+    )
+    own = not (tasks or data or teacher or max_labelled)
+    if own and (Path(place) / "recipe.yaml").is_file() and (Path(place) / "checkpoints").is_dir():
+        _keep(Run.open(place), trained, table)
+    return table
+
+
+def _planned(recipe: Recipe, tasks: Sequence[str]) -> tuple[Planned, ...]:
+    """The tasks asked for, else the recipe's; one that differs in form or rhythm alone is run once."""
+    if tasks:
+        recipe = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
+    if not recipe.evaluate:
+        raise UserError(
+            "the run's recipe names no tasks under `evaluate`; give some: --task linear_probe --task effective_rank"
+        )
+    return plan(recipe.evaluate, [planned.task for planned in build_tasks(recipe)], every_form=True)
+
+
+def _keep(run: Run, trained: Trained, table: ResultTable) -> None:
+    """Metrics `result/<task>/<representation>/<form>/<metric>` at the checkpoint's step, once."""
+    (run.folder / RESULTS).write_text(table.to_json() + "\n", encoding="utf-8")
+    journal = Journal(run.folder)
+    journal.log(trained.manifest["step"], table.metrics("result/"))
+    journal.close()
+    if RunFile.load(run.folder).state.uri is not None:
+        sync(run.folder)

@@ -1,0 +1,39 @@
+"""The demo on tables: scikit-learn's bundled breast-cancer measurements, or a larger table where one lies at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from manyviews.demo import Demo
+from sklearn.datasets import load_breast_cancer
+
+
+def prepare(folder: Path) -> Demo:
+    """Adult census rows from `$MANYVIEWS_DATA/tabular` if they are there, else breast-cancer measurements, as CSV."""
+    adult = Path(os.environ.get("MANYVIEWS_DATA", "")) / "tabular" / "adult.csv"
+    if os.environ.get("MANYVIEWS_DATA") and adult.is_file():
+        return _adult(adult)
+    table = folder / "breast_cancer.csv"
+    rows = load_breast_cancer(as_frame=True)
+    frame = rows.frame.assign(target=rows.target.map({0: "malignant", 1: "benign"})).rename(columns={"target": "diagnosis"})
+    frame.to_csv(table, index=False)
+    return Demo(
+        "tabular/masked_values",
+        f"Breast cancer (Wisconsin), {len(frame)} cell samples x 30 measurements, with scikit-learn: {table}",
+        {
+            "data": {"path": str(table), "target": "diagnosis"},
+            "train": {"epochs": 150, "batch_size": 128, "watch_every": 50},
+        },
+    )
+
+
+def _adult(table: Path) -> Demo:
+    return Demo(
+        "tabular/masked_values",
+        f"Adult census, 48,842 rows x 14 columns: {table}",
+        {
+            "data": {"path": str(table), "target": "income", "splits": str(table.with_name("adult_split.csv"))},
+            "train": {"epochs": 6},
+        },
+    )
