@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
+from sklearn.model_selection import GroupShuffleSplit
 
 from manyviews.errors import DataError
+from manyviews.evaluate.stratify import stratified_order
 from manyviews.evaluate.task import Embedded, class_name, labelled
 from manyviews.source import Labels
 
@@ -51,7 +52,8 @@ def cut(data: Embedded, *, choosing: bool) -> Cut:
     if choosing and not len(choose):
         train, choose = cut_off(data, train)
         notes += (_note(data, "the penalty chosen on", len(choose)),)
-    check_learnable(labels, train)
+    check_varied(labels, train, "training")
+    check_varied(labels, report, "reported")
     return Cut(train, choose, report, notes)
 
 
@@ -65,45 +67,42 @@ def labels_of(data: Embedded) -> Labels:
 def cut_off(data: Embedded, rows: Int[np.ndarray, "rows"]) -> tuple[Int[np.ndarray, "rest"], Int[np.ndarray, "cut"]]:
     """`rows` without `SHARE` of them, and that share: whole groups, else stratified by class."""
     labels = labels_of(data)
-    groups = None if data.groups is None else data.groups[rows]
-    if groups is not None:
+    if len(rows) < 3:
+        raise DataError(f"labels {labels.name!r}: {len(rows)} labelled training units are too few to cut a split from")
+    if data.groups is not None:
+        groups = data.groups[rows]
         if len(np.unique(groups)) < 2:
             raise DataError(f"all {len(rows)} labelled training units are of one group; give a valid split or 2 groups or more")
-        splitter = GroupShuffleSplit(1, test_size=SHARE, random_state=0)
-    elif labels.kind == "classification":
-        _check_stratifiable(labels, rows)
-        splitter = StratifiedShuffleSplit(1, test_size=SHARE, random_state=0)
+        rest, off = next(GroupShuffleSplit(1, test_size=SHARE, random_state=0).split(rows, groups=groups))
+        return rows[np.sort(rest)], rows[np.sort(off)]
+    generator = np.random.default_rng(0)
+    if labels.kind == "regression":
+        order = generator.permutation(len(rows))
     else:
-        if len(rows) < 3:
-            raise DataError(f"labels {labels.name!r}: {len(rows)} labelled training units are too few to cut a split from")
-        splitter = ShuffleSplit(1, test_size=SHARE, random_state=0)
-    rest, off = next(splitter.split(rows, labels.values[rows], groups))
-    return rows[np.sort(rest)], rows[np.sort(off)]
+        _check_no_single(labels, rows)
+        order = stratified_order(labels.values[rows], generator, each_first=False)
+    size = int(np.ceil(SHARE * len(rows)))
+    return rows[np.sort(order[size:])], rows[np.sort(order[:size])]
 
 
-def check_learnable(labels: Labels, rows: Int[np.ndarray, "rows"]) -> None:
-    """Refuse training units from which nothing can be learnt: one class, a constant target."""
+def check_varied(labels: Labels, rows: Int[np.ndarray, "rows"], role: str) -> None:
+    """Refuse units from which nothing can be learnt, or of which nothing can be reported: one class, a constant target."""
     distinct = np.unique(labels.values[rows])
     if len(distinct) > 1:
         return
     if labels.kind == "classification":
         name = class_name(labels, int(distinct[0]))
-        raise DataError(f"labels {labels.name!r}: the {len(rows)} training units are all of class {name}; expected 2 or more")
-    raise DataError(f"labels {labels.name!r}: the target is {distinct[0]:g} in all {len(rows)} training units; it must vary")
+        raise DataError(f"labels {labels.name!r}: the {len(rows)} {role} units are all of class {name}; expected 2 or more")
+    raise DataError(f"labels {labels.name!r}: the target is {distinct[0]:g} in all {len(rows)} {role} units; it must vary")
 
 
-def _check_stratifiable(labels: Labels, rows: Int[np.ndarray, "rows"]) -> None:
+def _check_no_single(labels: Labels, rows: Int[np.ndarray, "rows"]) -> None:
     numbers, counts = np.unique(labels.values[rows], return_counts=True)
-    if counts.min() < 2:
+    if counts.min() == 1:
         name = class_name(labels, int(numbers[counts.argmin()]))
         raise DataError(
             f"labels {labels.name!r}: class {name} has one labelled training unit, so no valid split can be cut\n"
             "give a valid split, merge the class into another, or leave its unit unlabelled (-1)"
-        )
-    if SHARE * len(rows) < len(numbers) or len(rows) - np.ceil(SHARE * len(rows)) < len(numbers):
-        raise DataError(
-            f"labels {labels.name!r}: {len(rows)} labelled training units of {len(numbers)} classes are too few to cut\n"
-            f"expected at least {int(np.ceil(len(numbers) / SHARE))}, or a valid split"
         )
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from manyviews.errors import DataError
 from manyviews.evaluate import metrics
-from manyviews.evaluate.cut import cut, labels_of
+from manyviews.evaluate.cut import Cut, cut, labels_of
 from manyviews.evaluate.task import Embedded, Scores, Task
 from manyviews.evaluate.threads import torch_threads
 
@@ -22,7 +22,7 @@ CHUNK = 1024
 """Reported units compared at a time: the similarities of a chunk are the largest thing in memory."""
 
 
-class KNearestNeighbours(Task):
+class KNN(Task):
     """k nearest training units by cosine similarity; their votes, or their mean where the label is a number.
 
     Reports as the linear probe does, on the test split, or on the validation split where there is no test split.
@@ -39,13 +39,20 @@ class KNearestNeighbours(Task):
     def __init__(self, *, k: PositiveInt = 20, weighted: bool = True, temperature: PositiveFloat = 0.07) -> None:
         self.k, self.weighted, self.temperature = k, weighted, temperature
 
-    def __call__(self, data: Embedded) -> Scores:
-        labels = labels_of(data)
+    def check(self, data: Embedded) -> None:
+        self.cut(data)
+
+    def cut(self, data: Embedded) -> Cut:
+        """The units by role; there is nothing to choose."""
         parts = cut(data, choosing=False)
         if self.k > len(parts.fit):
             raise DataError(
                 f"k={self.k} neighbours asked for, there are {len(parts.fit)} labelled training units: give a smaller k"
             )
+        return parts
+
+    def __call__(self, data: Embedded) -> Scores:
+        labels, parts = labels_of(data), self.cut(data)
         unit = F.normalize(torch.from_numpy(np.ascontiguousarray(data.x, dtype=np.float32)), dim=1)
         values = torch.from_numpy(labels.values[parts.fit])
         if labels.kind == "classification":

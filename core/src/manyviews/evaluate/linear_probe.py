@@ -18,9 +18,10 @@ from torch import Tensor
 
 from manyviews.errors import DataError, UserError
 from manyviews.evaluate import metrics
-from manyviews.evaluate.cut import Cut, check_learnable, cut, labels_of
+from manyviews.evaluate.cut import Cut, check_varied, cut, labels_of
 from manyviews.evaluate.linear import Linear, log_probabilities, logistic_path, ridge_path
 from manyviews.evaluate.standardize import Standardizer
+from manyviews.evaluate.stratify import stratified_order
 from manyviews.evaluate.task import Embedded, Scores, Task, class_name
 from manyviews.evaluate.threads import torch_threads
 from manyviews.source import Labels
@@ -66,6 +67,9 @@ class LinearProbe(Task):
         self.standardize, self.labels, self.draws, self.draw = standardize, labels, draws, draw
         self.l2, self.iterations = tuple(sorted(l2, reverse=True)), iterations
 
+    def check(self, data: Embedded) -> None:
+        self.fits(labels_of(data), cut(data, choosing=True).fit)
+
     def __call__(self, data: Embedded) -> Scores:
         parts = cut(data, choosing=True)
         with torch_threads():
@@ -87,7 +91,7 @@ class LinearProbe(Task):
     def score(self, data: Embedded, parts: Cut, fit: Int[np.ndarray, "fit"]) -> Scores:
         """Fit on `fit`, choose on `parts.choose`, report on `parts.report`."""
         labels = labels_of(data)
-        check_learnable(labels, fit)
+        check_varied(labels, fit, "drawn training")
         x = torch.from_numpy(np.ascontiguousarray(data.x, dtype=np.float32))
         standardizer = Standardizer.fit(x[fit], self.standardize)
         fitted, chosen, reported = (standardizer(x[rows]) for rows in (fit, parts.choose, parts.report))
@@ -162,16 +166,13 @@ def draw_stratified(labels: Labels, rows: Int[np.ndarray, "rows"], count: int, s
     """`count` of `rows`, in proportion to the classes and at least one of each; numbers are drawn evenly at random."""
     if count > len(rows):
         raise DataError(f"`labels`: {count} labelled training units asked for, there are {len(rows)}")
-    rows = np.random.default_rng(seed).permutation(rows)
+    generator = np.random.default_rng(seed)
     if labels.kind == "regression":
-        return np.sort(rows[:count])
-    _, y, sizes = np.unique(labels.values[rows], return_inverse=True, return_counts=True)
-    if count < len(sizes):
-        raise DataError(f"`labels`: {count} labelled training units asked for, fewer than the {len(sizes)} classes")
-    rank = np.empty(len(rows))  # the how-manieth of its class each row is: ranks over sizes order the rows proportionally
-    for number in range(len(sizes)):
-        rank[y == number] = np.arange(sizes[number])
-    return np.sort(rows[np.argsort(rank / sizes[y], kind="stable")[:count]])
+        return np.sort(generator.permutation(rows)[:count])
+    classes = len(np.unique(labels.values[rows]))
+    if count < classes:
+        raise DataError(f"`labels`: {count} labelled training units asked for, fewer than the {classes} classes")
+    return np.sort(rows[stratified_order(labels.values[rows], generator, each_first=True)[:count]])
 
 
 def _known(classes: Int[np.ndarray, "fitted"], values: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:

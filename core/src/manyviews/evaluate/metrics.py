@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn import metrics as sk
 
-from manyviews.errors import DataError
-from manyviews.evaluate.task import Better, class_name
+from manyviews.evaluate.task import Better
 from manyviews.source import Labels
 
 BETTER: Mapping[str, Better] = {
@@ -26,16 +25,9 @@ BETTER: Mapping[str, Better] = {
 def classification(
     labels: Labels, rows: Int[np.ndarray, "rows"], probabilities: Float[np.ndarray, "rows classes"]
 ) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro F1 and AUC (binary, or one-vs-rest averaged over the classes in `rows`).
-
-    Raises:
-        DataError: `rows` are all of one class.
-    """
+    """Accuracy, balanced accuracy, macro F1 and AUC (binary, or one-vs-rest averaged over the classes in `rows`, 2 or more)."""
     truth = labels.values[rows]
     present = np.unique(truth)
-    if len(present) < 2:
-        names = ", ".join(class_name(labels, int(number)) for number in present)
-        raise DataError(f"labels {labels.name!r}: the {len(rows)} reported units are all of class {names}; expected 2 or more")
     guess = probabilities.argmax(1)
     asked = [1] if probabilities.shape[1] == 2 else present
     return {
@@ -47,14 +39,8 @@ def classification(
 
 
 def regression(labels: Labels, rows: Int[np.ndarray, "rows"], guess: Float[np.ndarray, "rows"]) -> dict[str, float]:
-    """R², root mean squared error and mean absolute error, the last two in the target's unit.
-
-    Raises:
-        DataError: the target is constant in `rows`, where R² is not defined.
-    """
+    """R², root mean squared error and mean absolute error, the last two in the target's unit; it varies in `rows`."""
     truth = labels.values[rows]
-    if len(np.unique(truth)) < 2:
-        raise DataError(f"labels {labels.name!r}: the target is constant in the {len(rows)} reported units; it must vary")
     return {
         "r2": float(sk.r2_score(truth, guess)),
         "rmse": float(sk.root_mean_squared_error(truth, guess)),

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Int
 
 from manyviews.encoder import Encoder
-from manyviews.evaluate.cut import cut
 from manyviews.evaluate.embed import embed_forms, token_counts, unit_form
 from manyviews.evaluate.plan import Planned, check_labels
 from manyviews.evaluate.task import Scores
@@ -24,7 +23,8 @@ from manyviews.source import Source
 class OnlineEvaluation:
     """Runs a recipe's tasks on an encoder in training, and leaves it, its gradients and the generators as they were.
 
-    Bad labels (none, one class, too few) are refused here, before training, where the unit is the sample.
+    What the tasks cannot judge (no labels, one class, too few) is refused here, before training, where the unit is the
+    sample; of tokens it shows at the first call, when they are counted.
 
     Args:
         planned: The tasks (see `plan`).
@@ -53,10 +53,11 @@ class OnlineEvaluation:
         self.forms = {item.name: unit_form(unit, item.form) for item in planned}
         check_labels(self.planned, source)
         self._units = Units.of(source) if unit == "sample" else None
-        if self._units is not None and any(item.task.needs_labels for item in planned):
-            rows = self._rows(self._units, True)
-            samples = self._units.samples(rows)
-            cut(self._units.embedded(np.empty((len(samples), 0), np.float32), samples, rows), choosing=True)
+        if self._units is not None:
+            for item in planned:
+                rows = self._rows(self._units, item.task.needs_labels)
+                samples = self._units.samples(rows)
+                item.task.check(self._units.embedded(np.empty((len(samples), 0), np.float32), samples, rows))
 
     def due(self, step: int, *, last: bool = False) -> tuple[Planned, ...]:
         """The tasks that run after step `step`; all of them after the last one."""
@@ -91,4 +92,10 @@ class OnlineEvaluation:
         return self._units
 
     def _rows(self, units: Units, with_labels: bool) -> Int[np.ndarray, "rows"]:
-        return units.draw(self.limits, with_labels=with_labels, seed=self.seed)
+        """The units drawn; for labelled tasks without the classes that the draw met once, which leave nothing to cut."""
+        rows = units.draw(self.limits, with_labels=with_labels, seed=self.seed)
+        if not with_labels or units.labels is None or units.labels.kind == "regression":
+            return rows
+        values = units.labels.values
+        classes, counts = np.unique(values[rows[units.splits[rows] == "train"]], return_counts=True)
+        return rows[~np.isin(values[rows], classes[counts == 1])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -18,7 +17,7 @@ class Standardizer:
     scale: Float[Tensor, "width"]
 
     @classmethod
-    def fit(cls, x: Float[Tensor, "fit width"], scale: bool) -> Self:
+    def fit(cls, x: Float[Tensor, "fit width"], scale: bool) -> Standardizer:
         """Mean and standard deviation of `x`, summed up in float64; `scale=False` only centres.
 
         A feature whose spread is no more than the rounding of its values is left unscaled: blown up to unit

@@ -101,16 +101,15 @@ def _block(task: str, rows: Sequence[Row]) -> str:
 
 
 def _cells(name: str, rows: Sequence[Row], better: Better | None) -> list[str]:
-    """The numbers of a column, the decimal points and the stars aligned; what is equal as printed is equally best."""
+    """The numbers of a column, the decimal points and the stars aligned; what prints equal is equally best."""
     printed = [_number(row.scores.metrics[name]) if name in row.scores.metrics else "" for row in rows]
     values = [float(cell.replace(",", "")) for cell in printed if cell]
-    best = None if better is None or len(values) < 2 else max(values) if better == "higher" else min(values)
-    spreads = any(name in row.scores.std for row in rows)
+    best = None if better is None or len(set(values)) < 2 else max(values) if better == "higher" else min(values)
     cells = []
     for row, cell in zip(rows, printed, strict=True):
         star = "*" if cell and best is not None and float(cell.replace(",", "")) == best else " "
         std = f" ±{_number(row.scores.std[name])}" if name in row.scores.std else ""
-        cells.append((cell + std if spreads else cell) + star)
+        cells.append(cell + std + star)
     return cells
 
 

@@ -66,6 +66,9 @@ class Task(ABC):
     better: ClassVar[Mapping[str, Better]] = {}
     """Which way each metric is better. One that is not named has no better direction and is never marked best."""
 
+    def check(self, data: Embedded) -> None:  # noqa: B027 (a task that can judge anything need not say so)
+        """Refuse what could not be judged, before training: `data.x` has no columns yet, all else is as it will be."""
+
     @abstractmethod
     def __call__(self, data: Embedded) -> Scores:
         """Judge `data`. Errors of the data (too few rows, one class) are `DataError`s."""
