@@ -1,0 +1,36 @@
+"""What is said about a run once: which experiment, which name, which parameters and tags, and the recipe itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that a tracker is told when a run starts."""
+
+    experiment: str
+    run_name: str
+    recipe_yaml: str
+    """The resolved recipe, reloadable; stored as `recipe.yaml`."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A nested configuration as MLflow parameters: `{"optim": {"lr": 0.1}}` becomes `{"optim.lr": "0.1"}`.
+
+    Lists of mappings get their place in the name (`evaluate.0.task`); other lists stay one value.
+    """
+    params: dict[str, str] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            value = {str(place): item for place, item in enumerate(value)}
+        if isinstance(value, Mapping):
+            params |= flat_params(value, f"{name}.")
+        else:
+            params[name] = str(value)
+    return params
