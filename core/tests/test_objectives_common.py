@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.testing import assert_close
 
 from manyviews.errors import UserError
@@ -264,3 +265,20 @@ def test_ntxent_in_chunks_is_the_same(chunk: int) -> None:
     sum(losses).backward()
     for one, two in zip(whole.student.parameters(), chunked.student.parameters(), strict=True):
         assert_close(one.grad, two.grad)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_nothing_is_read_back_to_the_host(name: str) -> None:
+    """Fake tensors have no values, so that anything that would make a device wait raises."""
+    setup = make(name, samples=4)
+    batch = ToyBatch(torch.randn(24, 3), Lengths.equal(4, 6))
+    layout = setup.student.encoder.layout(batch)
+    where = torch.tensor([[True, False, True, False, False, False] * 4])
+    masks = {"hidden": Mask(where, 2), "asked": Mask(where, 2)} if name in MASKED else {}
+    shown = tuple(replace(view, batch=batch, layout=layout, **masks) for view in setup.views)
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with fake:
+        lost = fake.from_tensor(torch.zeros(()))
+        with pytest.raises(DataDependentOutputException):
+            lost.item()
+        setup.loss(shown).value.backward()

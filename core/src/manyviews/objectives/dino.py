@@ -128,7 +128,7 @@ class DINO(Objective):
     @torch.no_grad()
     def _update(self, answers: Float[Tensor, "targets units prototypes"]) -> None:
         """The centre follows the mean of all processes' teacher logits (Caron 2021, equation 4)."""
-        count = distributed.total(answers.new_tensor(float(answers.shape[0] * answers.shape[1])))
+        count = distributed.total(answers.new_full((), answers.shape[0] * answers.shape[1]))
         mean = distributed.total(answers.sum((0, 1))) / count
         self.center.lerp_(mean.to(self.center.dtype), 1 - self.center_momentum)
         self.batches.add_(1)
