@@ -24,7 +24,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
     },
     "task": {
         "effective_rank": "manyviews.evaluate.effective_rank:EffectiveRank",
-        "knn": "manyviews.evaluate.knn:KNearestNeighbours",
+        "knn": "manyviews.evaluate.knn:KNN",
         "linear_probe": "manyviews.evaluate.linear_probe:LinearProbe",
         "spread": "manyviews.evaluate.spread:Spread",
     },

@@ -17,10 +17,11 @@ import pluggy
 
 from manyviews import hookspecs
 from manyviews.domain import Domain
-from manyviews.plugins.installed import Installed, core_satisfies, core_version
+from manyviews.plugins.installed import Installed
 from manyviews.plugins.state import Plugin, State
 from manyviews.plugins.suggest import did_you_mean
 from manyviews.plugins.validate import complaint
+from manyviews.plugins.versions import core_satisfies, core_version
 
 CRASHES = (Exception, SystemExit)
 """What a plugin may throw at us when imported or asked, and is then broken for. A Ctrl-C is the user's own."""

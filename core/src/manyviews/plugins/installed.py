@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 
 GROUP = "manyviews"
 _FIELD = re.compile(r"^(Name|Version|Requires-Dist):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
@@ -41,24 +40,3 @@ def _describe(entry: EntryPoint) -> Installed:
     single = dict(reversed(fields))
     requires = tuple(value for key, value in fields if key == "Requires-Dist" and _ON_CORE.match(value))
     return Installed(entry.name, entry.value, single.get("Name", "?"), single.get("Version", "?"), requires)
-
-
-@cache
-def core_version() -> str:
-    """The installed version of manyviews."""
-    return version("manyviews")
-
-
-@cache
-def core_satisfies(requirement: str) -> bool:
-    """Whether the installed core meets `requirement` (`manyviews~=0.1`); true where its marker does not hold here.
-
-    Raises:
-        packaging.requirements.InvalidRequirement: It cannot be read.
-    """
-    from packaging.requirements import Requirement
-
-    parsed = Requirement(requirement)
-    if parsed.marker is not None and not parsed.marker.evaluate({"extra": ""}):
-        return True
-    return parsed.specifier.contains(core_version(), prereleases=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,35 +11,36 @@ from manyviews.objective import Unit
 from manyviews.plugins.registry import Registry, registry
 from manyviews.traits import ENGINE_GIVES, Trait
 
-OF_ENCODERS = frozenset({Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.HIDES_TOKENS})
+OF_ENCODERS = frozenset({Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.HIDES_TOKENS, Trait.PLACED_TOKENS})
 """Traits that an encoder offers; the others are a view generator's, but for those that the engine gives."""
+NONE: frozenset[Trait] = frozenset()
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A part by name and what it needs (an objective), gives (a view generator) or offers (an encoder)."""
+    """What a part says of itself."""
 
     name: str
     traits: frozenset[Trait]
+    """What an objective needs, a view generator gives, an encoder offers."""
+    needs: frozenset[Trait] = NONE
+    """What a view generator needs of the encoder."""
 
 
-def required(needs: frozenset[Trait], gives: frozenset[Trait], unit: Unit) -> frozenset[Trait]:
-    """All that must be given for an objective with these needs, and views that give this, to run on this unit.
-
-    Tokens of several views can be compared only where they stand for the same things; tokens can be withheld only from an
-    encoder that can be shown a part.
-    """
-    wanted = set(needs)
-    if unit == "token" and Trait.SEVERAL_VIEWS in needs:
-        wanted.add(Trait.ALIGNED_TOKENS)
-    if Trait.HIDDEN_TOKENS in gives:
-        wanted.add(Trait.HIDES_TOKENS)
-    return frozenset(wanted)
+def asked_of(objective: Facts, unit: Unit) -> frozenset[Trait]:
+    """What an objective needs on this unit: tokens of several views can be compared only where they are aligned."""
+    aligned = {Trait.ALIGNED_TOKENS} if unit == "token" and Trait.SEVERAL_VIEWS in objective.traits else NONE
+    return objective.traits | aligned
 
 
-def lacking(needs: frozenset[Trait], gives: frozenset[Trait], offers: frozenset[Trait], unit: Unit) -> frozenset[Trait]:
-    """What nobody gives; empty where the parts fit."""
-    return required(needs, gives, unit) - gives - offers - ENGINE_GIVES
+def asked_by(views: Facts) -> frozenset[Trait]:
+    """What views need of an encoder: tokens can be withheld only from one that can be shown a part."""
+    return views.needs | ({Trait.HIDES_TOKENS} if Trait.HIDDEN_TOKENS in views.traits else NONE)
+
+
+def lacking(objective: Facts, views: Facts, encoder: Facts, unit: Unit) -> frozenset[Trait]:
+    """What is needed and not given; empty where the parts fit."""
+    return (asked_of(objective, unit) | asked_by(views)) - views.traits - encoder.traits - ENGINE_GIVES
 
 
 def check_fit(objective: Facts, views: Facts, encoder: Facts, *, unit: Unit, domain: str, key: str = "objective") -> None:
@@ -47,7 +48,7 @@ def check_fit(objective: Facts, views: Facts, encoder: Facts, *, unit: Unit, dom
 
     Args:
         objective: Its name and needs (the instance's).
-        views: Its name and what it gives.
+        views: Its name, what it gives and what it needs.
         encoder: Its name and what it offers.
         unit: What the recipe compares.
         domain: Whose components may be suggested, beside the core's.
@@ -56,15 +57,22 @@ def check_fit(objective: Facts, views: Facts, encoder: Facts, *, unit: Unit, dom
     Raises:
         RecipeError: Names the parts, what is lacking and the parts that would fit.
     """
-    lack = lacking(objective.traits, views.traits, encoder.traits, unit)
+    lack = lacking(objective, views, encoder, unit)
     if not lack:
         return
-    needing = f"objective `{objective.name}`"
-    if lack == {Trait.HIDES_TOKENS} and Trait.HIDES_TOKENS not in objective.traits:
-        needing = f"view generator `{views.name}`"
-    on_tokens = " on `unit: token`" if Trait.ALIGNED_TOKENS in lack - objective.traits else ""
-    message = f"{key}: {needing} needs{on_tokens} {said(lack)}; {_culprits(lack, views, encoder)}"
+    message = f"{key}: {_complaint(lack, objective, views, encoder, unit)}"
     raise RecipeError(f"{message}\n  {_remedy(objective, views, encoder, unit, domain)}", key=key)
+
+
+def _complaint(lack: frozenset[Trait], objective: Facts, views: Facts, encoder: Facts, unit: Unit) -> str:
+    """Who needs what, and who does not give it."""
+    of_objective = lack & asked_of(objective, unit)
+    needing = f"`{objective.name}`" if of_objective else f"view generator `{views.name}`"
+    on_tokens = " on `unit: token`" if of_objective - objective.traits else ""
+    wanted = of_objective or lack
+    blamed = [f"views `{views.name}`"] if wanted - OF_ENCODERS else []
+    blamed += [f"encoder `{encoder.name}`"] if wanted & OF_ENCODERS else []
+    return f"{needing} needs{on_tokens} {said(wanted)}; not given by {' and '.join(blamed)}"
 
 
 def said(traits: Iterable[Trait]) -> str:
@@ -72,59 +80,43 @@ def said(traits: Iterable[Trait]) -> str:
     return " and ".join(trait.value for trait in sorted(traits, key=list(Trait).index))
 
 
-def _culprits(lack: frozenset[Trait], views: Facts, encoder: Facts) -> str:
-    parts = []
-    if lack - OF_ENCODERS:
-        parts.append(f"views `{views.name}` are not that")
-    if lack & OF_ENCODERS:
-        parts.append(f"encoder `{encoder.name}` is not that")
-    return " and ".join(parts)
-
-
 def _remedy(objective: Facts, views: Facts, encoder: Facts, unit: Unit, domain: str) -> str:
     """The cheapest change that fits: other views, another encoder, both, another objective."""
-    found = registry()
-    all_views, all_encoders = _known(found, "views", domain), _known(found, "encoder", domain)
-    needs = objective.traits
-    if fit := [other.name for other in all_views if not lacking(needs, other.traits, encoder.traits, unit)]:
+
+    def known(kind: str) -> list[Facts]:
+        return [facts for facts in known_facts(registry(), kind) if facts.name.rpartition("/")[0] in ("", domain)]
+
+    all_views, all_encoders = known("views"), known("encoder")
+    if fit := [other.name for other in all_views if not lacking(objective, other, encoder, unit)]:
         return f"Views that fit: {', '.join(fit)}"
-    if fit := [other.name for other in all_encoders if not lacking(needs, views.traits, other.traits, unit)]:
+    if fit := [other.name for other in all_encoders if not lacking(objective, views, other, unit)]:
         return f"Encoders that fit: {', '.join(fit)}"
-    if pair := first_pair(needs, all_views, all_encoders, unit):
+    if pair := first_pair(objective, all_views, all_encoders, unit):
         return f"Views and encoder that fit: {pair[0].name} with {pair[1].name}"
-    others = _known(found, "objective", domain)
-    if fit := [other.name for other in others if not lacking(other.traits, views.traits, encoder.traits, unit)]:
+    if fit := [other.name for other in known("objective") if not lacking(other, views, encoder, unit)]:
         return f"Objectives that fit these: {', '.join(fit)}"
     return "Nothing installed fits; `manyviews matrix` shows what does"
 
 
-def first_pair(
-    needs: frozenset[Trait], views: Iterable[Facts], encoders: Iterable[Facts], unit: Unit
-) -> tuple[Facts, Facts] | None:
-    """Views and an encoder with which an objective of these needs runs; None where there are none."""
-    pairs = ((some, encoder) for some in views for encoder in list(encoders))
-    return next((pair for pair in pairs if not lacking(needs, pair[0].traits, pair[1].traits, unit)), None)
+def first_pair(objective: Facts, views: Sequence[Facts], encoders: Sequence[Facts], unit: Unit) -> tuple[Facts, Facts] | None:
+    """Views and an encoder with which an objective runs; None where there are none."""
+    pairs = ((some, encoder) for some in views for encoder in encoders)
+    return next(((some, encoder) for some, encoder in pairs if not lacking(objective, some, encoder, unit)), None)
 
 
 def known_facts(found: Registry, kind: str) -> list[Facts]:
-    """What each installed component of a kind says of itself as a class."""
-    return [Facts(part.name, traits_of(cls, kind)) for part, cls in found.loaded(kind)]
+    """What each installed component of a kind says of itself as a class, that is with default parameters."""
+    return [facts_of(part.name, kind, cls) for part, cls in found.loaded(kind)]
 
 
-def traits_of(cls: type[Any], kind: str) -> frozenset[Trait]:
-    """`needs`, `gives` or `offers` of a component's class; no other kind has any."""
-    traits: frozenset[Trait]
+def facts_of(name: str, kind: str, part: Any) -> Facts:
+    """What an objective, a view generator or an encoder, class or instance, says of itself; no other kind says anything."""
     match kind:
         case "objective":
-            traits = cls.needs
+            return Facts(name, part.needs)
         case "views":
-            traits = cls.gives
+            return Facts(name, part.gives, part.needs)
         case "encoder":
-            traits = cls.offers
+            return Facts(name, part.offers)
         case _:
-            traits = frozenset()
-    return traits
-
-
-def _known(found: Registry, kind: str, domain: str) -> list[Facts]:
-    return [facts for facts in known_facts(found, kind) if facts.name.rpartition("/")[0] in ("", domain)]
+            return Facts(name, NONE)

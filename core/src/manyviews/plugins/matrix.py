@@ -19,7 +19,9 @@ class Cell:
     domain: str
     runs: bool
     with_parts: tuple[str, str] | None
-    """Views and an encoder with which it runs on `unit: sample`, or else on `unit: token`."""
+    """Views and an encoder with which it runs."""
+    unit: Unit
+    """`sample`, or `token` where it runs on tokens only."""
     why_not: str
 
 
@@ -41,8 +43,8 @@ def _reach(facts: list[Facts], domain: str) -> list[Facts]:
 
 def _cell(objective: Facts, domain: str, views: list[Facts], encoders: list[Facts]) -> Cell:
     for unit in UNITS:
-        if pair := first_pair(objective.traits, views, encoders, unit):
-            return Cell(objective.name, domain, True, (pair[0].name, pair[1].name), "")
-    lacks = [lacking(objective.traits, some.traits, encoder.traits, "sample") for some in views for encoder in encoders]
+        if pair := first_pair(objective, views, encoders, unit):
+            return Cell(objective.name, domain, True, (pair[0].name, pair[1].name), unit, "")
+    lacks = [lacking(objective, some, encoder, "sample") for some in views for encoder in encoders]
     why = f"needs {said(sorted(lacks, key=len)[0])}" if lacks else "the domain has no encoder or no views"
-    return Cell(objective.name, domain, False, None, why)
+    return Cell(objective.name, domain, False, None, "sample", why)

@@ -87,12 +87,22 @@ def _sentence(path: Path, about: Sequence[ErrorDetails], data: Any, known: Known
 def _allowed(details: ErrorDetails) -> str:
     if details["type"] == "value_error":
         return details["msg"].removeprefix("Value error, ")
+    if details["type"] in _LENGTHS:
+        bound, words = _LENGTHS[details["type"]]
+        return f"{words} {details['ctx'][bound]} long"
     words = details["msg"].removeprefix("Input should be ").removeprefix("Input should ")
     for theirs, ours in _WORDS.items():
         words = words.replace(theirs, ours)
     return words
 
 
+_LENGTHS = {
+    "too_short": ("min_length", "at least"),
+    "too_long": ("max_length", "at most"),
+    "string_too_short": ("min_length", "at least"),
+    "string_too_long": ("max_length", "at most"),
+}
+"""Kind of pydantic's complaint about a length -> its bound, and how we say it."""
 _WORDS: Mapping[str, str] = {
     "a valid number": "a number",
     "a valid integer, got a number with a fractional part": "a whole number",

@@ -57,7 +57,7 @@ def find_recipe(reference: str, beside: Path | None = None) -> RecipeFile:
         raise RecipeError(_neither(reference))
     inside = _inside(registry().domain(domain, key=f"recipe {reference}"))
     if name not in inside:
-        names = [f"{domain}/{known}" for known in sorted(inside)]
+        names = recipe_names(domain)
         there = ", ".join(names) or "none"
         raise RecipeError(f"there is no recipe `{reference}`.{did_you_mean(reference, names)}\n  Recipes of {domain}: {there}")
     return RecipeFile(inside[name], _short(Path(str(inside[name]))), None)

@@ -4,6 +4,8 @@
 - A component's parameters belong to that component. Where the upper one names another (`objective.name`, `data.source`,
   an evaluation's `task`), the parameters below are dropped rather than handed to a part that does not know them; an
   evaluation keeps its `every`.
+- Where two keys exclude each other, the one given above displaces the one below: `train.steps` and `train.epochs`, a list of
+  `terms` and one `views` and `objective`.
 - A mapping whose keys are numbers, laid over a list, changes those elements: `evaluate.0.every=10`. The number after the
   last adds one.
 """
@@ -18,6 +20,12 @@ CHOICES = {"data": "source", "encoder": "name", "views": "name", "objective": "n
 KEPT = {"evaluate": ("every",)}
 """What beside a component's parameters stands there."""
 
+DISPLACES: dict[Path, dict[str, tuple[str, ...]]] = {
+    ("train",): {"steps": ("epochs",), "epochs": ("steps",)},
+    (): {"terms": ("views", "objective")},
+}
+"""Where -> key -> the keys that it excludes."""
+
 
 def merge(below: Node, above: Node, path: Path = ()) -> Node:
     """`above` laid over `below`.
@@ -31,7 +39,7 @@ def merge(below: Node, above: Node, path: Path = ()) -> Node:
         return _patch(below.value, above.value, below.where, path)
     if not isinstance(below.value, dict):
         return above
-    merged = dict(_without_foreign_parameters(below.value, above.value, path))
+    merged = _without_displaced(_without_foreign_parameters(below.value, above.value, path), above.value, path)
     for key, child in above.value.items():
         merged[key] = merge(merged[key], child, (*path, key)) if key in merged else child
     return Node(merged, above.where)
@@ -57,3 +65,9 @@ def _without_foreign_parameters(below: dict[str, Node], above: dict[str, Node], 
     if choice is None or choice not in below or choice not in above or below[choice].value == above[choice].value:
         return below
     return {key: child for key, child in below.items() if key in KEPT.get(place, ())}
+
+
+def _without_displaced(below: dict[str, Node], above: dict[str, Node], path: Path) -> dict[str, Node]:
+    rules = DISPLACES.get(path, {})
+    displaced = {other for key, others in rules.items() if key in above and above[key].value is not None for other in others}
+    return {key: child for key, child in below.items() if key not in displaced}

@@ -34,10 +34,11 @@ def _parse(text: str) -> Node:
     if not equals or not key.strip():
         raise RecipeError(f"{text!r} is no override; write key.path=value, as in optim.lr=1e-3", where=COMMAND_LINE)
     try:
-        return _nest(key.strip(), parse(value, COMMAND_LINE, lines=False), COMMAND_LINE)
+        read = parse(value, COMMAND_LINE, lines=False)
     except RecipeError as error:
         hint = f"quote the value if it is text: {key}='\"…\"'"
         raise RecipeError(f"{key}: {error.args[0]}; {hint}", key=key, where=COMMAND_LINE) from error
+    return _nest(key.strip(), read, COMMAND_LINE)
 
 
 def _nest(key: str, value: Node, where: str) -> Node:

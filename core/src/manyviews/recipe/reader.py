@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from manyviews.errors import RecipeError
-from manyviews.recipe.tree import Node, Scalar
+from manyviews.recipe.tree import MISSING, Node, Scalar
 
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
@@ -28,7 +28,26 @@ _RESOLVERS = (
 
 
 class _Loader(yaml.SafeLoader):
+    """Reads `{path: ???}`, too: PyYAML takes any `?` inside braces for its mark of a complex key, YAML 1.2 does not."""
+
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def check_key(self) -> bool:
+        return not self._at_missing() and bool(super().check_key())
+
+    def check_plain(self) -> bool:
+        return self._at_missing() or bool(super().check_plain())
+
+    def scan_plain(self) -> yaml.ScalarToken:
+        if not self._at_missing():
+            return super().scan_plain()
+        start = self.get_mark()
+        self.forward(len(MISSING))
+        return yaml.ScalarToken(MISSING, True, start, self.get_mark())
+
+    def _at_missing(self) -> bool:
+        inside = self.flow_level > 0 and self.prefix(len(MISSING)) == MISSING
+        return inside and self.peek(len(MISSING)) in "\0 \t\r\n,]}"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -57,7 +76,7 @@ def parse(text: str, label: str, *, lines: bool = True) -> Node:
 
 def dump(value: Any) -> str:
     """`value` as text that `parse` reads back equal."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
 
 
 class _Parser:

@@ -1,0 +1,30 @@
+"""`manyviews doctor`: find what is wrong with data before training does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Find what is wrong with data.")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--domain", help="Ask this domain alone.")
+def command(path: Path, domain: str | None) -> int:
+    """Look through the data at PATH for files and values that would spoil a run.
+
+    Every domain that knows this kind of data is asked. Exit status 1 where one of them finds something.
+    """
+    from manyviews.errors import UserError
+    from manyviews.plugins.registry import registry
+
+    found = registry()
+    if domain is not None:
+        found.domain(domain, key="--domain")
+    answers = [(plugin.name, findings) for plugin, findings in found.call("manyviews_doctor", domain, path=path)]
+    if not answers:
+        asked = domain or ", ".join(known.name for known in found.domains()) or "no domain is installed"
+        raise UserError(f"{path}: none of the domains asked knows this kind of data ({asked})")
+    for name, findings in answers:
+        click.echo("\n".join(f"{name}: {line}" for line in findings or ["nothing wrong"]))
+    return int(any(findings for _, findings in answers))
