@@ -85,6 +85,10 @@ class Source(ABC):
         """The raw input as plain vectors, for the `raw input` row of every result table."""
         raise ValueError(f"{type(self).__name__} has no plain features")
 
+    def example(self) -> Any:
+        """A few samples as a user of the served encoder would send them (a DataFrame, for tables); None: no such form."""
+        return None
+
     @abstractmethod
     def fingerprint(self) -> Mapping[str, Any]:
         """What tells this data set from another: files, sizes, times or hashes, rows. JSON-able, goes into the run."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from manyviews.batch import Batch
 from manyviews.encoder import Encoder
+from manyviews.evaluate.embed import evaluating
 from manyviews.view import View
 
 
@@ -16,8 +17,12 @@ def signs(embeddings: Float[Tensor, "samples width"]) -> dict[str, Float[Tensor,
 
     Both of the centred embeddings: a constant vector added to all of them is no information.
     """
-    centred = (embeddings - embeddings.mean(0)).float()
-    values = torch.linalg.svdvals(centred)
+    x = embeddings.float()
+    centred = x - x.mean(0)
+    values = torch.linalg.svdvals(centred.nan_to_num())  # NaN would be refused; the spread below still shows it
+    # What is left of a constant embedding after centring is rounding, and rounding has full rank.
+    rounding = torch.finfo(x.dtype).eps * max(x.shape) * torch.linalg.matrix_norm(x)
+    values = torch.where(values > rounding, values, torch.zeros_like(values))
     share = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
     return {
         "watch/effective_rank": torch.exp(torch.special.entr(share).sum()),
@@ -39,11 +44,8 @@ class CollapseWatch:
 
     def look(self, encoder: Encoder, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Signs of this batch's pooled embedding (or of its tokens, where it is a single sample)."""
-        training = encoder.training
-        encoder.eval()
-        with torch.no_grad():
+        with evaluating(encoder):
             encoding = encoder(View(batch, encoder.layout(batch)))
-        encoder.train(training)
         return signs(encoding.pooled if len(batch) > 1 else encoding.tokens)
 
     def judge(self, values: dict[str, float]) -> str | None:

@@ -74,8 +74,7 @@ def _planned(recipe: Recipe, tasks: Sequence[str]) -> tuple[Planned, ...]:
 def _keep(run: Run, trained: Trained, table: ResultTable) -> None:
     """Metrics `result/<task>/<representation>/<form>/<metric>` at the checkpoint's step, once."""
     (run.folder / RESULTS).write_text(table.to_json() + "\n", encoding="utf-8")
-    journal = Journal(run.folder)
-    journal.log(trained.manifest["step"], table.metrics("result/"))
-    journal.close()
+    with Journal(run.folder) as journal:
+        journal.log(trained.manifest["step"], table.metrics("result/"))
     if RunFile.load(run.folder).state.uri is not None:
         sync(run.folder)

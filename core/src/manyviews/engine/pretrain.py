@@ -30,7 +30,7 @@ from manyviews.source import Source
 from manyviews.track.journal import Journal
 from manyviews.track.record import RunRecord, flat_params
 from manyviews.track.tags import run_tags
-from manyviews.track.tracker import Tracker, open_tracker
+from manyviews.track.tracker import FinalStatus, Tracker, open_tracker
 
 
 def pretrain(
@@ -186,21 +186,23 @@ class _Session:
     manifest: Mapping[str, Any]
 
     def run_to_the_end(self) -> Run:
-        """Train, evaluate, store; whatever happens, the tracker is told how it ended."""
+        """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
         self.plugins = plugins_of(self.recipe)
-        self.journal = Journal(self.run.folder)
+        if not self.trainer.fabric.is_global_zero:
+            self.trainer.train(lambda step, metrics: None, lambda step: None, lambda: None)
+            return self.run
         self.tracker: Tracker = open_tracker(self.recipe.track, self.run.folder)
         self.tracker.start(self._record())
-        registry().call("manyviews_run_started", run=self.run)
-        status: Any = "FAILED"
+        status: FinalStatus = "FAILED"
         try:
-            status = self.trainer.train(self.journal.log, self._evaluate, self._save)
-            self._store_model(status)
+            with Journal(self.run.folder) as self.journal:
+                registry().call("manyviews_run_started", run=self.run)
+                status = self.trainer.train(self.journal.log, self._evaluate, self._save)
+                self._store_model(status)
         except KeyboardInterrupt:
             status = "KILLED"
             raise
         finally:
-            self.journal.close()
             self.tracker.finish(status)
             registry().call("manyviews_run_finished", run=self.run, status=status)
         return self.run
@@ -227,8 +229,6 @@ class _Session:
 
     def _save(self) -> None:
         """A checkpoint, on the disk before the journal's copy of its metrics is believed."""
-        if not self.trainer.fabric.is_global_zero:
-            return
         self.journal.flush()
         checkpoint.save(
             self.run.folder / "checkpoints",
@@ -250,4 +250,4 @@ class _Session:
         saved = self.run.checkpoint
         self.tracker.artifact(saved, f"checkpoints/{saved.name}")
         if status == "FINISHED" and self.recipe.track is not None and self.recipe.track.log_model:
-            self.tracker.model(saved, plugins=self.plugins)
+            self.tracker.model(saved, example=self.source.example(), plugins=self.plugins)

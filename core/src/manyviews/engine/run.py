@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from manyviews.engine import checkpoint
 from manyviews.errors import UserError
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
+from manyviews.track.journal import Entry, read
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class Run:
         """The newest checkpoint."""
         return checkpoint.last(self.folder)
 
-    def metrics(self) -> Iterator[dict[str, Any]]:
+    def metrics(self) -> Iterator[Entry]:
         """The journal, line by line: step, time in ms, metrics."""
-        with (self.folder / "journal.jsonl").open(encoding="utf-8") as file:
-            yield from (json.loads(line) for line in file)
+        return read(self.folder)

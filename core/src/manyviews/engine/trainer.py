@@ -55,7 +55,7 @@ class Trainer:
                     self._look(batches[-1], report, bar)
                 evaluate(self.step)
                 if done or (train.checkpoint_every and self.step % train.checkpoint_every == 0):
-                    self._refuse_nan(self.window.peek().get("loss", 0.0))
+                    self._refuse_nan_weights()
                     save()
                 if done:
                     break
@@ -136,6 +136,11 @@ class Trainer:
                 f"the loss is {loss} at step {self.step}; the run ends here and its last checkpoint is from before.\n"
                 "Lower optim.lr, set optim.clip, or look at the data with `manyviews doctor`."
             )
+
+    def _refuse_nan_weights(self) -> None:
+        """The loss is of the weights before the step: a step that spoilt them shows in themselves."""
+        sizes = torch.stack(torch._foreach_norm([p.detach() for p in self.plain.encoder.parameters()]))
+        self._refuse_nan(self.window.peek().get("loss", 0.0) + 0.0 * float(sizes.sum()))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint's trainer.pt holds."""
