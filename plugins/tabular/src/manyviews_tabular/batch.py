@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,5 +22,5 @@ class TableBatch:
     def __len__(self) -> int:
         return self.values.shape[0]
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        return type(self)(*(part.to(device, non_blocking=non_blocking) for part in (self.values, self.missing, self.codes)))
+    def to(self, device: torch.device, non_blocking: bool = False) -> TableBatch:
+        return TableBatch(*(part.to(device, non_blocking=non_blocking) for part in (self.values, self.missing, self.codes)))

@@ -79,10 +79,9 @@ def times(array: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, "rows"]]:
     """
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     if is_text(array.type):
-        series = pd.to_datetime(
-            pd.Series(array.to_numpy(zero_copy_only=False), dtype=object), format="ISO8601", errors="coerce", utc=True
-        )
-        array = pa.Array.from_pandas(series)
+        text = pd.Series(array.to_numpy(zero_copy_only=False), dtype=object)
+        moments = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True).dt.tz_convert(None)
+        array = pa.array(moments, from_pandas=True)
     elif not is_time(array.type):
         return pa.nulls(len(array), pa.timestamp("us")), valid
     array = array.cast(pa.timestamp("us", tz=array.type.tz if pa.types.is_timestamp(array.type) else None), safe=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from manyviews.demo import Demo
 from sklearn.datasets import load_breast_cancer
+
+from manyviews.demo import Demo
 
 
 def prepare(folder: Path) -> Demo:

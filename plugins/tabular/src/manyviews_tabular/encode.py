@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +29,8 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, index: Int[np.ndarray, "chosen"]) -> Self:
-        return type(self)(self.values[index], self.missing[index], self.codes[index], self.standard[index])
+    def take(self, index: Int[np.ndarray, "chosen"]) -> Encoded:
+        return Encoded(self.values[index], self.missing[index], self.codes[index], self.standard[index])
 
     @classmethod
     def join(cls, parts: Sequence[Encoded]) -> Encoded:

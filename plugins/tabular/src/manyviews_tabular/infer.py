@@ -174,7 +174,7 @@ def _row_number(x: Float[np.ndarray, "rows"]) -> bool:
     """Whole numbers, each once, that fill half of their range or more: the rows counted, of which some are not for training."""
     if len(x) < 100 or np.isnan(x).any() or (x != np.round(x)).any():
         return False
-    return x.max() - x.min() < 2 * len(x) and len(np.unique(x)) == len(x)
+    return bool(x.max() - x.min() < 2 * len(x)) and len(np.unique(x)) == len(x)
 
 
 def _levels(name: str, array: pa.Array, kind: ColumnType, options: Options, *, free: bool) -> str | CategoricalColumn:

@@ -35,6 +35,7 @@ def manyviews_domain() -> Domain:
             },
         },
         recipes="manyviews_tabular:recipes",
+        demo="manyviews_tabular.demo:prepare",
     )
 
 

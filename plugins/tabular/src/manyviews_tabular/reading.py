@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -73,8 +74,10 @@ class MemoryRows(Rows):
     def fingerprint(self) -> Mapping[str, Any]:
         if self.path is not None:
             return _stat(self.path)
-        hashed = pd.util.hash_pandas_object(self.table.to_pandas(), index=False).to_numpy()
-        return {"hash": f"{int(hashed.sum(dtype='uint64')):016x}"}
+        stream = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stream, self.table.schema) as writer:
+            writer.write_table(self.table.combine_chunks())
+        return {"blake2b": hashlib.blake2b(stream.getvalue(), digest_size=16).hexdigest()}
 
 
 class ParquetRows(Rows):
@@ -175,6 +178,8 @@ def from_pandas(frame: pd.DataFrame) -> pa.Table:
 
 
 def _series(series: pd.Series) -> pa.Array:
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert(None)  # UTC, as everywhere here
     try:
         return pa.array(series, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

@@ -29,7 +29,7 @@ def read_splits(path: str, rows: int) -> Shaped[np.ndarray, "rows"]:
         raise DataError(
             f"{path}: {len(found):,} splits for {rows:,} rows; give one of train, valid, test for each row of the table"
         )
-    if wrong := sorted(set(found) - set(NAMES)):
+    if wrong := sorted(set(found.tolist()) - set(NAMES)):
         raise DataError(f"{path}: {wrong[0]!r} is no split; expected train, valid or test")
     return found
 
