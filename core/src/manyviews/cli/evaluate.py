@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from manyviews.evaluate.plan import Planned
-    from manyviews.recipe.model import Recipe
 
 
 @click.command(short_help="Judge a run's encoder beside raw input and untrained encoder.")
@@ -33,43 +28,12 @@ def command(
 ) -> None:
     """Judge the encoder of RUN (a run or checkpoint folder) by the recipe's tasks.
 
-    The raw input and the untrained encoder stand beside it. The results are kept in RUN/results.json, unless they are of
-    other data or tasks.
+    The raw input and the untrained encoder stand beside it. The result of the run's own tasks on its own data is kept with
+    the run: in results.json, and in MLflow where the run is tracked.
     """
-    from manyviews.engine.load import load_trained
-    from manyviews.engine.parts import build_source
-    from manyviews.evaluate.run import evaluate
+    from manyviews.engine.judge import evaluate_run
 
-    trained = load_trained(run, teacher=teacher)
-    source = build_source(trained.recipe, trained.spec) if data is None else trained.reading(data)
-    encoders = {"untrained encoder": trained.untrained(), "pretrained encoder": trained.encoder}
-    table = evaluate(
-        encoders,
-        source,
-        _planned(trained.recipe, tasks),
-        unit=trained.recipe.unit,
-        max_labelled=max_labelled,
-        batch_size=trained.recipe.train.batch_size,
-        seed=trained.recipe.train.seed,
-    )
+    table = evaluate_run(run, tasks=tasks, data=data, teacher=teacher, max_labelled=max_labelled)
     if csv_file is not None:
         csv_file.write_text(table.to_csv(), encoding="utf-8")
-    if not (tasks or data or teacher or max_labelled):
-        (run / "results.json").write_text(table.to_json() + "\n", encoding="utf-8")
     click.echo(table.to_json() if as_json else table.text())
-
-
-def _planned(recipe: Recipe, tasks: tuple[str, ...]) -> tuple[Planned, ...]:
-    """The tasks asked for, else the recipe's; one that differs in form or rhythm alone is run once."""
-    from manyviews.engine.parts import build_tasks
-    from manyviews.errors import UserError
-    from manyviews.evaluate.plan import plan
-    from manyviews.recipe.model import Evaluation
-
-    if tasks:
-        recipe = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
-    if not recipe.evaluate:
-        raise UserError(
-            "the run's recipe names no tasks under `evaluate`; give some: --task linear_probe --task effective_rank"
-        )
-    return plan(recipe.evaluate, [planned.task for planned in build_tasks(recipe)], every_form=True)

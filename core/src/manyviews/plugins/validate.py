@@ -23,6 +23,8 @@ def complaint(found: Any, entry_name: str) -> str | None:
         return f"`{found.name}` is no name for a domain; use lower-case letters, digits and _"
     if found.recipes is not None and not _FOLDER.fullmatch(str(found.recipes)):
         return f"Domain.recipes is {found.recipes!r}; write `module:folder`"
+    if found.demo is not None and not _PATH.fullmatch(str(found.demo)):
+        return f"Domain.demo is {found.demo!r}; write `module:attribute`"
     return _complaint_about_components(found)
 
 

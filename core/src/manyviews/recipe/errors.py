@@ -90,7 +90,7 @@ def _allowed(details: ErrorDetails) -> str:
     if details["type"] in _LENGTHS:
         bound, words = _LENGTHS[details["type"]]
         return f"{words} {details['ctx'][bound]} long"
-    words = details["msg"].removeprefix("Input should be ").removeprefix("Input should ")
+    words = details["msg"].removeprefix("Input should be ").removeprefix("Input should ").partition(", unable to parse")[0]
     for theirs, ours in _WORDS.items():
         words = words.replace(theirs, ours)
     return words

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from manyviews.errors import RecipeError
 from manyviews.plugins.registry import registry
 from manyviews.recipe.errors import known_keys, located, translate
-from manyviews.recipe.files import RecipeFile, find_recipe
+from manyviews.recipe.files import SUFFIXES, RecipeFile, find_recipe
 from manyviews.recipe.merge import merge
-from manyviews.recipe.model import Recipe
+from manyviews.recipe.model import Origins, Recipe
 from manyviews.recipe.overrides import ARGUMENT, override_tree
 from manyviews.recipe.reader import dump, parse
 from manyviews.recipe.tree import MISSING, Node, dotted, from_python, leaves, nearest, plain
@@ -37,7 +37,8 @@ def load_recipe(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str]
     """
     merged = merge(read_tree(recipe), override_tree(overrides))
     _refuse_missing(merged)
-    data, origins = plain(merged), {dotted(path): node.where for path, node in leaves(merged)}
+    data, origins = plain(merged), Origins({dotted(path): node.where for path, node in leaves(merged)})
+    origins.title = "" if isinstance(recipe, Mapping) else _title(str(recipe))
     try:
         checked = Recipe.model_validate_json(json.dumps(data)).written(origins)
     except ValidationError as error:
@@ -58,6 +59,10 @@ def read_tree(recipe: str | Path | Mapping[str, Any]) -> Node:
     if isinstance(recipe, Mapping):
         return _extended(from_python(recipe, ARGUMENT), None, ())
     return _read(find_recipe(str(recipe)), ())
+
+
+def _title(reference: str) -> str:
+    return Path(reference).stem if reference.endswith(SUFFIXES) else reference
 
 
 def _read(file: RecipeFile, readers: tuple[str, ...]) -> Node:

@@ -6,7 +6,6 @@ against its constructor when it is built, still before any data is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -34,6 +33,9 @@ def _number_as_text(value: Any) -> Any:
 
 class Origins(dict[str, str]):
     """Key path -> `file:line`. Where a recipe was written does not make it another recipe: any two are equal."""
+
+    title: str = ""
+    """Of the whole: the recipe's name, or that of its file without the ending."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origins)
@@ -202,12 +204,17 @@ class Recipe(Strict):
         return nearest(self._origins, key)
 
     @property
-    def origins(self) -> Mapping[str, str]:
+    def origins(self) -> Origins:
         """Key path -> where it was written."""
         return self._origins
 
-    def written(self, origins: Mapping[str, str]) -> Self:
+    @property
+    def title(self) -> str:
+        """The recipe's name (`tabular/t_jepa`), or that of its file without the ending; the domain where it has neither."""
+        return self._origins.title or self.domain
+
+    def written(self, origins: Origins) -> Self:
         """The same recipe, knowing where each key was written."""
         copy = self.model_copy()
-        copy._origins = Origins(origins)
+        copy._origins = origins
         return copy

@@ -1,0 +1,313 @@
+"""The commands as a user meets them: output, exit status, what is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from pyarrow import parquet
+
+from manyviews.cli.main import COMMANDS, commands, run
+from manyviews.errors import UserError
+from manyviews.recipe.load import load_recipe, to_yaml
+from manyviews.recipe.reader import parse
+from manyviews.recipe.tree import plain
+from manyviews.testing.toy import ToySource
+
+Manyviews = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def manyviews(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manyviews:
+    """Runs a command in an empty folder: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def manyviews(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = run(arguments)
+        return status, *capsys.readouterr()
+
+    return manyviews
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom manyviews.cli.main import run\nassert run(['--help']) == 0\n"
+        "heavy = {'torch', 'pydantic', 'numpy', 'yaml', 'pluggy'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+    assert "..." not in done.stdout.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_help(name: str, manyviews: Manyviews) -> None:
+    status, out, _ = manyviews(name, "--help")
+    assert status == 0
+    assert out.startswith(f"Usage: manyviews {name}")
+
+
+def test_a_mistyped_command(manyviews: Manyviews) -> None:
+    status, _, err = manyviews("pretran")
+    assert status == 2
+    assert "Error: there is no command `pretran`. Did you mean `pretrain`?" in err
+
+
+def test_the_version(manyviews: Manyviews) -> None:
+    status, out, _ = manyviews("--version")
+    assert status == 0
+    assert out.startswith("manyviews 0.")
+
+
+def failing(error: BaseException) -> click.Command:
+    @click.command()
+    def command() -> None:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"), [(UserError("a\n  b"), 2, "Error: a\n  b\n"), (KeyboardInterrupt(), 130, "\nInterrupted.\n")]
+)
+def test_how_a_command_ends(
+    error: BaseException, status: int, told: str, manyviews: Manyviews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(commands), "get_command", lambda *_: failing(error))
+    assert manyviews("plugins")[::2] == (status, told)
+
+
+def test_a_traceback_where_one_is_asked_for_or_the_error_is_a_bug(
+    manyviews: Manyviews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(commands), "get_command", lambda *_: failing(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        manyviews("plugins")
+    monkeypatch.setattr(type(commands), "get_command", lambda *_: failing(UserError("x")))
+    monkeypatch.setenv("MANYVIEWS_TRACEBACK", "1")
+    with pytest.raises(UserError):
+        manyviews("plugins")
+
+
+@pytest.mark.usefixtures("sonar")
+class TestDescribe:
+    def test_a_component(self, manyviews: Manyviews) -> None:
+        status, out, _ = manyviews("describe", "match")
+        assert status == 0
+        assert out == (
+            "objective sonar/match, of manyviews-sonar (sonar_scratch.parts:Match)\n\n"
+            "Pull the views of a sample together.\n\n"
+            "Named after nothing in particular.\n\n"
+            "needs: two or more views of each sample\n"
+            "across processes: each process on its own\n\n"
+            "  temperature: number > 0 (default 0.1)\n      Of the softmax.\n"
+            "  kind: cosine | dot (default cosine)\n      How to compare.\n"
+            "  margin: number >= 0 or auto (default auto)\n      Slack, or `auto`.\n"
+        )
+        assert "gives: two or more views of each sample\n" in manyviews("describe", "sonar/echoes")[1]
+        assert "path: text (required)" in manyviews("describe", "pings")[1]
+
+    def test_a_component_as_json_schema(self, manyviews: Manyviews) -> None:
+        schema = json.loads(manyviews("describe", "match", "--json")[1])
+        assert schema["properties"]["temperature"]["exclusiveMinimum"] == 0
+
+    def test_a_recipe(self, manyviews: Manyviews) -> None:
+        _, out, _ = manyviews("describe", "sonar/wide")
+        head, _, text = out.partition("\n\n")
+        assert head == "recipe sonar/wide"
+        values = plain(parse(text, "t"))
+        assert values["encoder"] == {"name": "net", "width": 128}
+        assert values["data"]["path"] == "???"
+        assert json.loads(manyviews("describe", "sonar/wide", "--json")[1]) == values
+
+    def test_a_domain_and_everything(self, manyviews: Manyviews) -> None:
+        _, out, _ = manyviews("describe", "sonar")
+        assert out.startswith("domain sonar: Echoes.\n")
+        assert "recipes    sonar/plain, sonar/wide" in out
+        everything = manyviews("describe")[1]
+        assert "ntxent" in everything
+        assert out.strip() in everything
+
+    def test_nothing(self, manyviews: Manyviews) -> None:
+        status, _, err = manyviews("describe", "ntxnet")
+        assert (status, err.splitlines()[0]) == (
+            2,
+            "Error: there is no component, recipe or domain `ntxnet`. Did you mean `ntxent`?",
+        )
+
+
+@pytest.mark.usefixtures("sonar")
+class TestSchema:
+    @pytest.fixture
+    def complaints(self, manyviews: Manyviews) -> Callable[[str], list[str]]:
+        schema = json.loads(manyviews("describe", "--schema")[1])
+        Draft202012Validator.check_schema(schema)
+        return lambda text: [error.message for error in Draft202012Validator(schema).iter_errors(plain(parse(text, "t")))]
+
+    def test_of_one_domain(self, manyviews: Manyviews) -> None:
+        schema = json.loads(manyviews("describe", "sonar", "--schema")[1])
+        assert schema["properties"]["domain"]["enum"] == ["sonar"]
+        assert Draft202012Validator(schema).is_valid({"extends": "a", "encoder": {"name": "net"}})
+        assert not Draft202012Validator(schema).is_valid({"extends": "a", "encoder": {"name": "nett"}})
+        assert "Did you mean `sonar`?" in manyviews("describe", "sonr", "--schema")[2]
+
+    def test_recipes_are_valid(self, complaints: Callable[[str], list[str]]) -> None:
+        assert complaints("domain: sonar\nextends: sonar/plain\nencoder: {width: 3}\n") == []
+        assert complaints(to_yaml(load_recipe("sonar/plain", ["data.path=x"]))) == []
+
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [
+            ("domain: sonar", "'data' is a required property"),
+            ("{domain: sonar, extends: a, encoder: {name: net, widht: 3}}", "'widht' was unexpected"),
+            (
+                "{domain: sonar, extends: a, encoder: {name: sonar/net, width: 0}}",
+                "0 is less than or equal to the minimum of 0",
+            ),
+            ("{domain: sonar, extends: a, encoder: {name: match}}", "'match' is not one of"),
+            ("{domain: sonar, extends: a, optim: {lr: fast}}", "'fast' is not of type 'number'"),
+            ("{domain: sonar, extends: a, evaluate: [{task: depth, every: 5, tires: 3}]}", "'tires' was unexpected"),
+            ("{domain: sonr, extends: a}", "'sonr' is not one of"),
+        ],
+    )
+    def test_mistakes_are_found(self, text: str, complaint: str, complaints: Callable[[str], list[str]]) -> None:
+        assert any(complaint in message for message in complaints(text)), complaints(text)
+
+
+@pytest.mark.usefixtures("sonar")
+class TestDoctor:
+    def test_findings(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        (tmp_path / "good.wav").write_text("x")
+        (tmp_path / "bad.wav").touch()
+        (tmp_path / "picture.png").touch()
+        assert manyviews("doctor", "good.wav")[:2] == (0, "sonar: nothing wrong\n")
+        assert manyviews("doctor", "bad.wav", "--domain", "sonar")[:2] == (1, "sonar: bad.wav: silent; record it again\n")
+        assert manyviews("doctor", "picture.png")[::2] == (
+            2,
+            "Error: picture.png: none of the domains asked knows this kind of data (sonar)\n",
+        )
+        assert "does not exist" in manyviews("doctor", "nowhere")[2]
+        assert "Did you mean `sonar`?" in manyviews("doctor", "good.wav", "--domain", "sonr")[2]
+
+
+@pytest.mark.usefixtures("sonar")
+def test_the_matrix(manyviews: Manyviews) -> None:
+    status, out, _ = manyviews("matrix")
+    rows = [line.split() for line in out.partition("\n\n")[0].splitlines()]
+    assert status == 0
+    assert rows[0] == ["objective", "sonar"]
+    assert ["sonar/match", "runs"] in rows
+    assert ["masked_reconstruction", "cannot"] in rows
+    assert "masked_reconstruction on sonar cannot run: needs an encoder that gives the raw content of each token" in out
+    records = json.loads(manyviews("matrix", "--json")[1])
+    assert {"objective": "ntxent", "domain": "sonar"}.items() <= {
+        k: v for r in records if r["objective"] == "ntxent" for k, v in r.items()
+    }.items()
+
+
+@pytest.mark.usefixtures("sonar")
+class TestPretrain:
+    @pytest.mark.parametrize("words", [(), ("sonar/plain", "--resume", "x"), ("--resume", "x", "--dry-run")])
+    def test_a_recipe_or_a_run(self, words: tuple[str, ...], manyviews: Manyviews) -> None:
+        status, _, err = manyviews("pretrain", *words)
+        assert status == 2
+        assert "give a RECIPE, or a run to go on with" in err
+
+    def test_parts_that_do_not_fit_are_refused_with_the_line(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        (tmp_path / "mine.yaml").write_text("extends: sonar/plain\nviews:\n  name: random_mask\nobjective:\n  name: ntxent\n")
+        status, out, err = manyviews("pretrain", "mine.yaml", "data.path=x", "evaluate=[]", "--dry-run")
+        assert (status, out) == (2, "")
+        assert err.splitlines()[0].startswith("Error: objective: `ntxent` needs two or more views of each sample; not given by")
+        assert err.splitlines()[2] == "  in mine.yaml:4"
+
+    def test_a_parameter_is_refused_before_data_are_read(self, manyviews: Manyviews) -> None:
+        status, _, err = manyviews("pretrain", "sonar/plain", "data.path=nowhere", "objective.temperature=-1")
+        assert status == 2
+        assert err == "Error: objective.temperature: -1 is not allowed; must be greater than 0\n  in the command line\n"
+
+
+class TestRuns:
+    def test_none(self, manyviews: Manyviews) -> None:
+        assert manyviews("runs", "list")[:2] == (0, "No runs in runs.\n")
+
+    def test_a_command_that_is_no_run_folder(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        status, _, err = manyviews("runs", "sync", str(tmp_path))
+        assert status == 2
+        assert "is not a run folder" in err
+
+
+RECIPE = """\
+domain: toy
+data: {source: series, samples: 48}
+encoder: {name: transformer}
+views: {name: random_mask}
+objective: {name: masked_reconstruction}
+train: {steps: 4, batch_size: 8}
+evaluate: [{task: linear_probe}]
+track: null
+"""
+
+
+@pytest.mark.usefixtures("toy_domain")
+class TestTheWholeWay:
+    """On the toy domain: pretrain, list, evaluate, embed."""
+
+    @pytest.fixture
+    def trained(self, manyviews: Manyviews, tmp_path: Path) -> str:
+        (tmp_path / "mine.yaml").write_text(RECIPE)
+        status, out, err = manyviews("pretrain", "mine.yaml", "train.steps=3")
+        assert status == 0, err
+        return out.strip().splitlines()[-1]
+
+    def test_dry_run_prints_the_resolved_recipe_and_leaves_nothing(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        (tmp_path / "mine.yaml").write_text(RECIPE)
+        status, out, _ = manyviews("pretrain", "mine.yaml", "--dry-run")
+        values = plain(parse(out, "t"))
+        assert status == 0
+        assert values["objective"]["loss"] == "mse"
+        assert values["train"]["steps"] == 4
+        assert set(os.listdir(tmp_path)) == {"mine.yaml", "site"}
+
+    def test_the_run_is_listed_judged_and_embeds(self, trained: str, manyviews: Manyviews, tmp_path: Path) -> None:
+        assert (tmp_path / trained / "recipe.yaml").is_file()
+        records = json.loads(manyviews("runs", "list", "--json")[1])
+        assert [(record["status"], record["checkpoint"], record["tracked"]) for record in records] == [("FINISHED", 3, "no")]
+        assert "FINISHED" in manyviews("runs", "list")[1]
+        status, out, err = manyviews("evaluate", trained, "--csv", "results.csv")
+        assert status == 0, err
+        for row in ("raw input", "untrained encoder", "pretrained encoder"):
+            assert row in out
+        assert (tmp_path / trained / "results.json").is_file()
+        assert (tmp_path / "results.csv").read_text().startswith("task,")
+        assert manyviews("evaluate", trained, "--task", "knn", "--json")[0] == 0
+
+    def test_embedding_into_a_file(self, trained: str, manyviews: Manyviews, tmp_path: Path) -> None:
+        np.save(tmp_path / "series.npy", np.zeros(1))
+        for name, message in (("e.csv", "ends in .csv; name a .parquet or .npy file"), ("no/e.npy", "there is no folder no")):
+            status, _, err = manyviews("embed", trained, "series.npy", "-o", name)
+            assert (status, message in err) == (2, True), err
+
+    def test_every_sample_has_its_row(
+        self, trained: str, manyviews: Manyviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ToySource, "reading", classmethod(lambda cls, data, spec: cls(samples=6, spec=spec)))
+        assert manyviews("embed", trained, "six", "-o", "e.npy")[:2] == (0, "e.npy: 6 vectors of 16 numbers\n")
+        assert manyviews("embed", trained, "six", "-o", "e.parquet", "--batch-size", "2")[0] == 0
+        vectors, table = np.load(tmp_path / "e.npy"), parquet.read_table(tmp_path / "e.parquet")
+        assert table["sample"].to_pylist() == [0, 1, 2, 3, 4, 5]
+        np.testing.assert_allclose(np.array(table["embedding"].to_pylist()), vectors, atol=1e-5)
+        assert not list(tmp_path.glob(".*.part"))
+
+    def test_a_folder_that_is_no_run(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        for words in (("evaluate", "."), ("embed", ".", "x", "-o", "e.npy"), ("pretrain", "--resume", ".")):
+            status, _, err = manyviews(*words)
+            assert status == 2
+            assert err.startswith("Error: ")

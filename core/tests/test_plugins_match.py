@@ -1,0 +1,100 @@
+"""Parts that fit, parts that do not, and what is suggested then."""
+
+from __future__ import annotations
+
+import pytest
+
+from manyviews.errors import RecipeError
+from manyviews.plugins.match import Facts, check_fit, facts_of
+from manyviews.plugins.matrix import matrix
+from manyviews.plugins.registry import registry
+from manyviews.traits import Trait
+
+pytestmark = pytest.mark.usefixtures("sonar")
+
+
+def facts(kind: str, name: str) -> Facts:
+    part = registry().component(kind, name, "sonar")
+    return facts_of(part.name, kind, part.load())
+
+
+def refusal(objective: str, views: str, encoder: str, unit: str = "sample") -> list[str]:
+    parts = (facts("objective", objective), facts("views", views), facts("encoder", encoder))
+    with pytest.raises(RecipeError) as caught:
+        check_fit(*parts, unit=unit, domain="sonar", key="terms.0.objective")  # type: ignore[arg-type]
+    assert caught.value.key == "terms.0.objective"
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("objective", "views", "encoder", "unit"),
+    [
+        ("match", "echoes", "net", "sample"),
+        ("match", "echoes", "deaf", "sample"),
+        ("match", "ordered", "net", "token"),
+        ("byol", "echoes", "net", "sample"),  # its teacher is the engine's
+        ("jepa", "random_mask", "net", "token"),
+    ],
+)
+def test_parts_that_fit(objective: str, views: str, encoder: str, unit: str) -> None:
+    parts = (facts("objective", objective), facts("views", views), facts("encoder", encoder))
+    check_fit(*parts, unit=unit, domain="sonar")  # type: ignore[arg-type]
+
+
+def test_views_that_lack_something_are_named_with_those_that_fit() -> None:
+    first, second = refusal("match", "random_mask", "net")
+    assert first == (
+        "terms.0.objective: `match` needs two or more views of each sample; not given by views `random_mask`"
+    ).replace("`match`", "`sonar/match`")
+    assert second == "  Views that fit: masked_views, sonar/echoes, sonar/ordered"
+
+
+def test_on_tokens_the_views_must_be_aligned() -> None:
+    first, second = refusal("match", "echoes", "net", "token")
+    assert "needs on `unit: token` views whose tokens stand for the same things in the same order" in first
+    assert second == "  Views that fit: sonar/ordered"
+
+
+def test_an_encoder_that_cannot_hide_refuses_views_that_withhold() -> None:
+    first, second = refusal("match", "masked_views", "deaf")
+    assert "view generator `masked_views` needs an encoder that can be shown a part of the tokens" in first
+    assert "not given by encoder `sonar/deaf`" in first
+    assert second == "  Views that fit: sonar/echoes, sonar/ordered"
+
+
+def test_where_no_views_help_an_encoder_is_named() -> None:
+    first, second = refusal("jepa", "random_mask", "deaf")
+    assert "not given by encoder `sonar/deaf`" in first
+    assert second == "  Encoders that fit: sonar/net"
+
+
+def test_where_one_change_is_not_enough_both_are_named() -> None:
+    first, second = refusal("jepa", "echoes", "deaf")
+    assert "not given by views `sonar/echoes` and encoder `sonar/deaf`" in first
+    assert second.startswith("  Views and encoder that fit: ")
+    assert second.endswith(" with sonar/net")
+
+
+def test_where_nothing_helps_another_objective_is_named() -> None:
+    _, second = refusal("masked_reconstruction", "echoes", "net")
+    assert second.startswith("  Objectives that fit these: ")
+    assert "sonar/match" in second
+    assert "masked_reconstruction" not in second
+
+
+def test_what_views_ask_of_an_encoder_counts() -> None:
+    views = Facts("placed", frozenset({Trait.SEVERAL_VIEWS}), frozenset({Trait.PLACED_TOKENS}))
+    with pytest.raises(RecipeError, match="view generator `placed` needs an encoder whose tokens lie on a grid"):
+        check_fit(facts("objective", "match"), views, facts("encoder", "net"), unit="sample", domain="sonar")
+
+
+def test_the_matrix_says_what_runs_and_why_not() -> None:
+    cells = {cell.objective: cell for cell in matrix()}
+    assert {cell.domain for cell in cells.values()} == {"sonar"}
+    assert cells["sonar/match"].with_parts == ("sonar/echoes", "sonar/deaf")
+    assert cells["jepa"].runs
+    assert cells["jepa"].with_parts is not None
+    assert cells["jepa"].with_parts[1] == "sonar/net"
+    reconstruction = cells["masked_reconstruction"]
+    assert not reconstruction.runs
+    assert reconstruction.why_not == "needs an encoder that gives the raw content of each token"
