@@ -22,5 +22,10 @@ class TableBatch:
     def __len__(self) -> int:
         return self.values.shape[0]
 
+    @property
+    def columns(self) -> int:
+        """Columns of a row, numeric and categorical: its tokens."""
+        return self.values.shape[1] + self.codes.shape[1]
+
     def to(self, device: torch.device, non_blocking: bool = False) -> TableBatch:
         return TableBatch(*(part.to(device, non_blocking=non_blocking) for part in (self.values, self.missing, self.codes)))

@@ -23,7 +23,7 @@ class CellHeads(nn.Module):
     def __init__(self, encoder: TableEncoder, width: int) -> None:
         super().__init__()
         columns, classes = encoder.columns, encoder.target_classes
-        self.weight = nn.Parameter(torch.empty(columns, width, classes + 1).normal_(std=width**-0.5))
+        self.weight = nn.Parameter(torch.empty(columns, width, classes + 1).normal_(std=0.02))
         self.bias = nn.Parameter(torch.zeros(columns, classes + 1))
         sizes = torch.tensor([*encoder.column_classes])
         self.lacking: Tensor

@@ -37,9 +37,8 @@ class Scarf(ViewGenerator):
         return first, second
 
     def _corrupt(self, batch: TableBatch, generator: torch.Generator) -> TableBatch:
-        columns = batch.values.shape[1] + batch.codes.shape[1]
-        keys = torch.rand(len(batch), columns, generator=generator, device=batch.values.device)
-        chosen = keys.argsort(1).argsort(1) < max(round(self.corruption * columns), 1)
+        keys = torch.rand(len(batch), batch.columns, generator=generator, device=batch.values.device)
+        chosen = keys.argsort(1).argsort(1) < max(round(self.corruption * batch.columns), 1)
         return resample(batch, chosen, generator)
 
 

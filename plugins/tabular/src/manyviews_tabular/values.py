@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,8 +20,10 @@ from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective
+from manyviews.objectives.shared import exact, full
 from manyviews.traits import Trait
 from manyviews.view import View
+from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.encoder import TableEncoder
 from manyviews_tabular.heads import CellHeads
 
@@ -96,26 +98,23 @@ class Values(Objective):
                 "Set encoder.hide to replace, or objective.depth to 1 or more."
             )
         logits, numbers = student.predictor(encoding, view, asked)
-        index = asked.index(view.layout.lengths)
-        classes = student.encoder.classes(view.batch)[index]
-        with torch.autocast(logits.device.type, enabled=False):
-            logits, numbers = logits[index].float(), numbers[index].float()
-            numeric = index % student.predictor.columns < view.batch.values.shape[1]
-            values = F.pad(view.batch.values, (0, view.batch.codes.shape[1])).flatten()[index]
-            return self._loss(logits, numbers, classes, values.to(numbers.dtype), numeric)
+        with exact(logits):
+            return self._loss(full(logits), full(numbers), student.encoder.classes(view.batch), view.batch, asked.where[0])
 
     def _loss(
         self,
-        logits: Float[Tensor, "asked classes"],
-        numbers: Float[Tensor, "asked"],
-        classes: Int[Tensor, "asked"],
-        values: Float[Tensor, "asked"],
-        numeric: Tensor,
+        logits: Float[Tensor, "tokens classes"],
+        numbers: Float[Tensor, "tokens"],
+        classes: Int[Tensor, "tokens"],
+        batch: TableBatch,
+        asked: Bool[Tensor, "tokens"],
     ) -> Loss:
-        """Mean over the asked cells that hold something; `numeric` says which are numbers."""
-        known = classes >= 0
+        """Mean over the asked cells that hold something. All cells are computed: to pick some, the device would wait."""
+        known = asked & (classes >= 0)
+        numeric = torch.arange(logits.shape[0], device=logits.device) % batch.columns < batch.values.shape[1]
         errors = cell_errors(logits, classes)
         if self.numbers == "mse":
+            values = F.pad(batch.values.to(numbers.dtype), (0, batch.codes.shape[1])).flatten()
             errors = torch.where(numeric, (numbers - values).square(), errors)
         right = (logits.argmax(1) == classes).to(errors.dtype)
         metrics = {

@@ -15,6 +15,7 @@ from manyviews import distributed
 from manyviews.encoder import Encoder
 from manyviews.layout import Layout
 from manyviews.objective import Branch, Loss, Objective
+from manyviews.objectives.shared import exact, full
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews_tabular.batch import TableBatch
@@ -48,8 +49,7 @@ class VimeCorruption(ViewGenerator):
         self.corruption = corruption
 
     def forward(self, batch: TableBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        columns = batch.values.shape[1] + batch.codes.shape[1]
-        where = torch.rand(len(batch), columns, generator=generator, device=batch.values.device) < self.corruption
+        where = torch.rand(len(batch), batch.columns, generator=generator, device=batch.values.device) < self.corruption
         corrupted = resample(batch, where, generator)
         return (View(corrupted, layout, target=Corruption(changed(batch, corrupted), batch)),)
 
@@ -104,12 +104,12 @@ class Vime(Objective):
         assert student.predictor is not None
         original = view.target.original
         mask, logits, numbers = student.predictor(student.encoder(view).pooled)
-        with torch.autocast(mask.device.type, enabled=False):
-            guess = F.binary_cross_entropy_with_logits(mask.float(), view.target.changed.float(), reduction="none")
+        with exact(mask):
+            guess = F.binary_cross_entropy_with_logits(full(mask), view.target.changed.to(full(mask).dtype), reduction="none")
             numeric = original.values.shape[1]
-            squares = (numbers[:, :numeric].float() - original.values).square()
+            squares = (full(numbers[:, :numeric]) - original.values).square()
             classes = student.encoder.classes(original).reshape(mask.shape)[:, numeric:]
-            entropies = cell_errors(logits[:, numeric:].flatten(0, 1).float(), classes.flatten())
+            entropies = cell_errors(full(logits[:, numeric:]).flatten(0, 1), classes.flatten())
             values = torch.cat([squares.flatten(), entropies])
             known = torch.cat([~original.missing.flatten(), classes.flatten() >= 0])
             corrupted, held = distributed.mean(guess.flatten()), distributed.mean(values, known)
