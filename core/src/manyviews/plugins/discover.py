@@ -27,6 +27,13 @@ CRASHES = (Exception, SystemExit)
 """What a plugin may throw at us when imported or asked, and is then broken for. A Ctrl-C is the user's own."""
 
 
+class Manager(pluggy.PluginManager):
+    """pluggy's manager, which looks at every name in a module; those with an underscore, most of them, are never hooks."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
+        return None if name.startswith("_") else super().parse_hookimpl_opts(plugin, name)
+
+
 class Selection:
     """`MANYVIEWS_PLUGINS`: names of domains or distributions, commas between them; `-name` leaves one out.
 

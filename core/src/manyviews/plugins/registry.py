@@ -15,7 +15,7 @@ from manyviews.domain import Domain
 from manyviews.errors import PluginError, RecipeError
 from manyviews.plugins.component import Component
 from manyviews.plugins.core import CORE
-from manyviews.plugins.discover import CRASHES, Selection, call_one, load_all
+from manyviews.plugins.discover import CRASHES, Manager, Selection, call_one, load_all
 from manyviews.plugins.installed import Installed, installed_plugins
 from manyviews.plugins.state import Plugin, State
 from manyviews.plugins.suggest import did_you_mean
@@ -28,7 +28,7 @@ class Registry:
     """What is installed. Made once a process by `registry()`."""
 
     def __init__(self, found: Sequence[Installed], selection: Selection) -> None:
-        manager = pluggy.PluginManager("manyviews")
+        manager = Manager("manyviews")
         manager.add_hookspecs(hookspecs)
         self.plugins: tuple[Plugin, ...] = tuple(load_all(found, selection, manager))
         self.unknown_selected = selection.unknown(found)
