@@ -73,3 +73,16 @@ def test_rows_without_a_label():
     np.testing.assert_array_equal(labels.values[:10], -1)
     frame.loc[:9, "x"] = np.nan
     assert np.isnan(TableSource(path=frame, target="x").labels().values[:10]).all()
+
+
+def test_new_data_are_labelled_as_the_training_data_were():
+    spec = TableSource(path=table(), target="y").spec
+    new = TableSource.reading(table(200), spec)
+    assert new.labels().name == "y"
+    assert set(new.splits()) == {"train", "valid", "test"}
+    unlabelled = TableSource.reading(table(200).drop(columns="y"), spec)
+    assert unlabelled.labels() is None
+    assert (unlabelled.splits() == "train").all()
+    assert TableSource.reading(
+        table(200), TableSource(path=table(), target="x", target_kind="regression").spec
+    ).labels().kind == ("regression")

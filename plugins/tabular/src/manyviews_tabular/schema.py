@@ -13,6 +13,7 @@ from manyviews.source import Spec
 from manyviews_tabular.scaling import Scaling
 
 ColumnType = Literal["numeric", "categorical", "boolean", "datetime"]
+TargetKind = Literal["auto", "classification", "regression"]
 DatePart = Literal["year", "month", "day", "weekday", "hour"]
 
 MISSING, UNSEEN, RARE, FIRST_LEVEL = 0, 1, 2, 3
@@ -81,6 +82,9 @@ class TableSpec(Spec):
     dropped: dict[str, str] = {}  # noqa: RUF012 - pydantic copies defaults
     """Columns that are no tokens, each with the reason."""
     missing_markers: tuple[str, ...] = ()
+    target: str | None = None
+    """The label column: no token, kept so that new labelled data are known as such."""
+    target_kind: TargetKind = "auto"
 
     @property
     def tokens(self) -> tuple[str, ...]:

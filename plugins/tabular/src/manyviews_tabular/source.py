@@ -6,7 +6,7 @@ disk (Parquet, Arrow) stays there: its row groups are the source's `blocks`, dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
@@ -25,9 +25,9 @@ from manyviews_tabular.infer import Options, check_types, infer, unknown_column
 from manyviews_tabular.reading import Rows, TablePath, open_rows
 from manyviews_tabular.sample import draw_sample, read_column
 from manyviews_tabular.scaling import ScalingName
-from manyviews_tabular.schema import ColumnType, TableSpec
+from manyviews_tabular.schema import ColumnType, TableSpec, TargetKind
 from manyviews_tabular.splits import VALID_SHARE, check_shares, draw_splits, read_splits
-from manyviews_tabular.target import TargetKind, read_target, strata
+from manyviews_tabular.target import read_target, strata
 
 CELL_BYTES = 13
 """Memory of an encoded cell: two float32 numbers, an int32 code, a missing flag."""
@@ -83,32 +83,41 @@ class TableSource(Source):
         self._count, self._starts = sum(rows.groups), np.cumsum([0, *rows.groups])
         self._fingerprint = {"rows": self._count, "columns": list(rows.names), "files": dict(rows.fingerprint())}
         markers = (*cells.MARKERS, *(missing or []))
-        named = {"target": target, "group": group}
-        for key, name in named.items():
-            if name is not None and name not in rows.names and spec is None:
-                raise unknown_column(key, name, rows.names, rows.where)
+        if spec is None:
+            self._check_names(rows, {"target": target, "group": group}, types or {}, ignore or [])
+        elif target is None:  # new data are labelled as the training data were, where they are at all
+            target, target_kind = spec.target, spec.target_kind
         self._labels = self._groups = None
         if target is not None and target in rows.names:
             self._labels = read_target(read_column(rows, target), target, target_kind, markers, rows.where)
         if group is not None and group in rows.names:
             self._groups = np.asarray(read_column(rows, group).to_pandas().astype(str))
-        self._split_by = (splits, target is not None, split_seed)
+        self._split_by = (splits, split_seed)
         if spec is None:
-            if self._count == 0:
-                raise DataError(f"{rows.where}: the table has no rows")
-            check_types(types or {}, ignore or [], rows.names, rows.where)
-            left_out = {*(ignore or []), *(name for name in named.values() if name)}
-            inputs = [name for name in rows.names if name not in left_out]
+            inputs = [name for name in rows.names if name not in {*(ignore or []), target, group}]
             options = Options(types or {}, scaling, markers, max_levels, min_count)
             spec = infer(draw_sample(rows, inputs, np.flatnonzero(self._splits == "train"), fit_rows), options)
+            spec = spec.model_copy(update={"target": target, "target_kind": target_kind})
         check_columns(rows.names, spec, rows.where)
         self.spec = spec
         self._store(rows, memory, cached_groups)
 
+    @staticmethod
+    def _check_names(
+        rows: Rows, named: Mapping[str, str | None], types: Mapping[str, ColumnType], ignore: Sequence[str]
+    ) -> None:
+        """There are rows, and every column that the user names."""
+        if sum(rows.groups) == 0:
+            raise DataError(f"{rows.where}: the table has no rows")
+        for key, name in named.items():
+            if name is not None and name not in rows.names:
+                raise unknown_column(key, name, rows.names, rows.where)
+        check_types(types, ignore, rows.names, rows.where)
+
     @cached_property
     def _splits(self) -> Shaped[np.ndarray, "rows"]:
         """Drawn when asked for: a new table that is only embedded need not match a split file."""
-        splits, has_target, seed = self._split_by
+        splits, seed = self._split_by
         own = np.full(self._count, "train")
         shares: Mapping[str, float] = {}
         if isinstance(splits, str):
@@ -117,7 +126,7 @@ class TableSource(Source):
         elif splits is not None:
             check_shares(splits)
             shares = splits
-        elif has_target:
+        elif self._labels is not None:
             shares = {"valid": 0.1, "test": 0.2}
         return draw_splits(own, shares, strata(self._labels, self._count), self._groups, seed)
 

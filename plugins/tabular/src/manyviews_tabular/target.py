@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +10,8 @@ from jaxtyping import Int
 from manyviews.errors import DataError
 from manyviews.source import Labels
 from manyviews_tabular import cells
+from manyviews_tabular.schema import TargetKind
 
-TargetKind = Literal["auto", "classification", "regression"]
 MOST_CLASSES = 20
 """Whole numbers of up to so many different values are classes where the kind is `auto`."""
 
