@@ -62,11 +62,11 @@ def build_terms(recipe: Recipe, spec: Spec | None) -> list[Part]:
             if spec is not None or not takes_spec(views.load()):
                 made = cast(ViewGenerator, build(views, term.views.parameters, key=f"{prefix}views", spec=spec))
                 parts.append(Part(made, loss, term.weight))
-            _check_fit(recipe, Facts(objective.name, loss.needs), Facts(views.name, made.gives), made.needs, prefix)
+            _check_fit(recipe, Facts(objective.name, loss.needs), Facts(views.name, made.gives, made.needs), prefix)
     return parts
 
 
-def _check_fit(recipe: Recipe, objective: Facts, views: Facts, asked_of_encoder: frozenset, prefix: str) -> None:  # type: ignore[type-arg]
+def _check_fit(recipe: Recipe, objective: Facts, views: Facts, prefix: str) -> None:
     encoder = registry().component("encoder", recipe.encoder.name, recipe.domain)
     offers = Facts(encoder.name, encoder.load().offers)
     check_fit(objective, views, offers, unit=recipe.unit, domain=recipe.domain, key=f"{prefix}objective")

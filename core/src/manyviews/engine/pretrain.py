@@ -62,14 +62,7 @@ def pretrain(
     if recipe is None:
         raise UserError("give a recipe, or a run folder as `resume`")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
-    return _train(resolve(loaded), _name(recipe), source, None)
-
-
-def _name(recipe: str | Path | Recipe) -> str:
-    """What the run's folder is called after."""
-    if isinstance(recipe, Recipe):
-        return recipe.domain
-    return Path(recipe).stem if str(recipe).endswith((".yaml", ".yml")) else str(recipe)
+    return _train(resolve(loaded), loaded.title, source, None)
 
 
 def check(recipe: Recipe) -> Recipe:

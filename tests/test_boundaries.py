@@ -1,0 +1,78 @@
+"""What may import what, and what importing may cost."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
+FOREIGN = {"monai", "rasterio", "torchaudio", "torch_geometric", "pandas", "pyarrow"}
+
+
+def imports(folder: Path) -> dict[str, set[str]]:
+    """Root packages that each file under a folder imports, wherever in the file."""
+    found: dict[str, set[str]] = {}
+    for path in folder.rglob("*.py"):
+        roots: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                roots |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                roots.add(node.module.partition(".")[0])
+        found[str(path.relative_to(ROOT))] = roots
+    assert found, f"no Python under {folder}"
+    return found
+
+
+def test_the_core_imports_no_plugin_and_no_domains_library() -> None:
+    allowed = {"core/src/manyviews/cli/embed.py": {"pyarrow"}}  # the output format that was asked for, and only then
+    for path, roots in imports(ROOT / "core" / "src").items():
+        wrong = {name for name in roots if name.startswith("manyviews_")} | (roots & FOREIGN - allowed.get(path, set()))
+        assert not wrong, f"{path} imports {wrong}"
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_imports_no_other_plugin(plugin: str) -> None:
+    own = f"manyviews_{plugin}"
+    for path, roots in imports(ROOT / "plugins" / plugin / "src").items():
+        wrong = {name for name in roots if name.startswith("manyviews_") and name != own}
+        assert not wrong, f"{path} imports {wrong}"
+
+
+def test_no_init_file_in_a_folder_of_tests() -> None:
+    assert not [path for path in ROOT.glob("**/tests/**/__init__.py") if ".venv" not in path.parts]
+
+
+def test_modules_are_short() -> None:
+    files = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert not {path: count for path, count in lines.items() if count > 400}
+    assert sorted(lines.values())[len(lines) // 2] <= 120
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import manyviews",
+        "import manyviews.cli.main",
+        "from manyviews.plugins.registry import registry; registry().domains()",
+        "from manyviews.recipe.load import load_recipe; load_recipe('tabular/t_jepa', ['data.path=x'])",
+    ],
+)
+def test_torch_is_not_imported_before_it_is_needed(code: str) -> None:
+    check = f"{code}\nimport sys\nassert not {{'torch', 'mlflow', 'sklearn', 'pandas'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_the_core_exports_at_most_25_names_and_all_are_there() -> None:
+    import manyviews
+
+    assert len(manyviews.__all__) <= 25
+    assert all(getattr(manyviews, name) is not None for name in manyviews.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        manyviews.nothing  # noqa: B018
