@@ -83,6 +83,5 @@ def test_new_data_are_labelled_as_the_training_data_were():
     unlabelled = TableSource.reading(table(200).drop(columns="y"), spec)
     assert unlabelled.labels() is None
     assert (unlabelled.splits() == "train").all()
-    assert TableSource.reading(
-        table(200), TableSource(path=table(), target="x", target_kind="regression").spec
-    ).labels().kind == ("regression")
+    numbers = TableSource(path=table(), target="x", target_kind="regression").spec
+    assert TableSource.reading(table(200), numbers).labels().kind == "regression"
