@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -104,6 +105,7 @@ def main(number: int, meeting: Path) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path):
     command = [sys.executable, __file__]
     both = [subprocess.Popen([*command, str(n), str(tmp_path / "meeting")], stderr=subprocess.PIPE, text=True) for n in (0, 1)]

@@ -57,19 +57,27 @@ def is_time(kind: pa.DataType) -> bool:
 def numbers(array: pa.Array) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
     """The cells of a `plain` array as float64, NaN where missing, and where a cell is there but is no number."""
     if is_text(array.type):
-        try:
-            parsed = array.cast(pa.float64())
-        except pa.ArrowInvalid:
-            series = pd.to_numeric(pd.Series(array.to_numpy(zero_copy_only=False), dtype=object), errors="coerce")
-            values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-            return values, np.isnan(values) & array.is_valid().to_numpy(zero_copy_only=False)
-        return parsed.to_numpy(zero_copy_only=False), np.zeros(len(array), bool)
+        return _parsed(array)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
     if pa.types.is_null(array.type) or is_number(array.type):
         values = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return values, np.zeros(len(array), bool)
     return np.full(len(array), np.nan), array.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _parsed(array: pa.Array) -> tuple[Float[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
+    """Text as numbers. Each different text is parsed once: most columns have few."""
+    encoded = array.dictionary_encode()
+    try:
+        distinct = encoded.dictionary.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        texts = pd.Series(encoded.dictionary.to_numpy(zero_copy_only=False), dtype=object)
+        distinct = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    there = array.is_valid().to_numpy(zero_copy_only=False)
+    place = pc.fill_null(encoded.indices, len(distinct)).to_numpy(zero_copy_only=False)
+    values = np.append(distinct, np.nan)[place]
+    return values, np.isnan(values) & there
 
 
 def times(array: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, "rows"]]:

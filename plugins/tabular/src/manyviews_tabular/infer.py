@@ -109,11 +109,12 @@ def _guess_text(array: pa.Array, name: str, sample: Sample) -> ColumnType:
     if bad < there / 2:
         first = int(np.flatnonzero(junk)[0])
         raise cells.junk_error(sample.where, name, int(sample.rows[first]), array[first].as_py(), "numeric")
-    distinct = set(pc.unique(array).drop_null().to_pylist())
-    if {text.lower() for text in distinct} <= {"true", "false"}:
+    distinct = pc.unique(array).drop_null()
+    texts = distinct.to_pylist()
+    if {text.lower() for text in texts} <= {"true", "false"}:
         return "boolean"
-    # ISO dates have a dash; the look at one value spares a parse of every text column
-    if "-" in next(iter(distinct)) and not cells.times(array)[1].any():
+    # ISO dates have a dash; the look at one value spares a parse of most text columns
+    if "-" in texts[0] and not cells.times(distinct)[1].any():
         return "datetime"
     return "categorical"
 
