@@ -5,7 +5,7 @@ The core never looks inside a batch. It counts it, moves it to a device and pass
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
@@ -21,3 +21,7 @@ class Batch(Protocol):
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The same batch on another device; `self` where it is there already."""
         ...
+
+
+OwnBatch: TypeAlias = Any
+"""A batch of the domain's own class. Encoders and views of a domain name that class here; the core passes it through."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from manyviews.batch import Batch
+from manyviews.batch import OwnBatch
 from manyviews.encoding import Encoding
 from manyviews.layout import Layout
 from manyviews.mask import Mask
@@ -43,18 +43,18 @@ class Encoder(nn.Module, ABC):
         return self.width
 
     @abstractmethod
-    def layout(self, batch: Batch) -> Layout:
+    def layout(self, batch: OwnBatch) -> Layout:
         """How this encoder cuts `batch` into tokens. Cheap, and without waiting for the device."""
 
     @abstractmethod
     def forward(self, view: View) -> Encoding:
         """Encode what the view shows. Hidden tokens are dropped (`present` says which are left) or replaced."""
 
-    def targets(self, batch: Batch) -> Float[Tensor, "tokens channels"]:
+    def targets(self, batch: OwnBatch) -> Float[Tensor, "tokens channels"]:
         """The raw content of each token, for reconstruction. With TOKEN_TARGETS only."""
         raise ValueError(f"{type(self).__name__} gives no token targets (it does not offer TOKEN_TARGETS)")
 
-    def classes(self, batch: Batch) -> Int[Tensor, "tokens"]:
+    def classes(self, batch: OwnBatch) -> Int[Tensor, "tokens"]:
         """The content of each token as one of `target_classes` classes; -1 where there is none. With TOKEN_CLASSES only."""
         raise ValueError(f"{type(self).__name__} gives no token classes (it does not offer TOKEN_CLASSES)")
 

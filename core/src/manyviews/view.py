@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from manyviews.batch import Batch
+from manyviews.batch import OwnBatch
 from manyviews.layout import Layout
 from manyviews.mask import Mask
 from manyviews.traits import Trait
@@ -23,7 +23,7 @@ from manyviews.traits import Trait
 class View:
     """What an encoder is shown of a batch."""
 
-    batch: Batch
+    batch: OwnBatch
     layout: Layout
     hidden: Mask | None = None
     """One set: the tokens withheld. None: all tokens are shown."""
@@ -47,5 +47,5 @@ class ViewGenerator(nn.Module, ABC):
     """What it asks of the encoder."""
 
     @abstractmethod
-    def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
+    def forward(self, batch: OwnBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         """The views of `batch`, each with its layout, drawn from `generator` (on the batch's device)."""

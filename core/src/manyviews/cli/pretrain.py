@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from manyviews.engine.run import Run
 
 
 @click.command(short_help="Pretrain an encoder by a recipe.")
@@ -25,7 +30,7 @@ def command(recipe: str | None, overrides: tuple[str, ...], resume: Path | None,
     if recipe is None:
         from manyviews.engine.pretrain import pretrain
 
-        click.echo(pretrain(resume=resume).folder)
+        _tell(pretrain(resume=resume))
     elif dry_run:
         _check(recipe, overrides)
     else:
@@ -39,7 +44,16 @@ def _pretrain(recipe: str, overrides: tuple[str, ...]) -> None:
 
     from manyviews.engine.pretrain import pretrain
 
-    click.echo(pretrain(loaded).folder)
+    _tell(pretrain(loaded))
+
+
+def _tell(run: Run) -> None:
+    """The run's folder on stdout, for scripts; how it ended, and what to do next, on stderr."""
+    click.echo(run.folder)
+    if run.stopped is not None:
+        click.echo(f"Stopped by {run.stopped.name}; go on with: manyviews pretrain --resume {run.folder}", err=True)
+        sys.exit(128 + run.stopped)  # as shells have it
+    click.echo(f"Next: manyviews evaluate {run.folder}", err=True)
 
 
 def _check(recipe: str, overrides: tuple[str, ...]) -> None:

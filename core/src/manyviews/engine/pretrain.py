@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -182,15 +182,15 @@ class _Session:
         """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
         self.plugins = plugins_of(self.recipe)
         if not self.trainer.fabric.is_global_zero:
-            self.trainer.train(lambda step, metrics: None, lambda step: None, lambda: None)
-            return self.run
+            return replace(self.run, stopped=self.trainer.train(lambda step, metrics: None, lambda step: None, lambda: None))
         self.tracker: Tracker = open_tracker(self.recipe.track, self.run.folder)
         self.tracker.start(self._record())
         status: FinalStatus = "FAILED"
         try:
             with Journal(self.run.folder) as self.journal:
                 registry().call("manyviews_run_started", run=self.run)
-                status = self.trainer.train(self.journal.log, self._evaluate, self._save)
+                stopped = self.trainer.train(self.journal.log, self._evaluate, self._save)
+                status = "KILLED" if stopped else "FINISHED"
                 self._store_model(status)
         except KeyboardInterrupt:
             status = "KILLED"
@@ -198,7 +198,7 @@ class _Session:
         finally:
             self.tracker.finish(status)
             registry().call("manyviews_run_finished", run=self.run, status=status)
-        return self.run
+        return replace(self.run, stopped=stopped)
 
     def _record(self) -> RunRecord:
         recipe = self.recipe

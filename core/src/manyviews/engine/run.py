@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ class Run:
     """A run's folder: recipe.yaml, run.json, journal.jsonl, checkpoints/, results.json."""
 
     folder: Path
+    stopped: signal.Signals | None = None
+    """The signal that ended it before its last step; None where none did."""
 
     @classmethod
     def create(cls, parent: Path, name: str) -> Run:

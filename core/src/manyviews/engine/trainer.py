@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -39,8 +40,8 @@ class Trainer:
         self.window, self.norms, self.watch = Window(), Window(), CollapseWatch()
         self._read_at = (time.monotonic(), 0)
 
-    def train(self, report: Report, evaluate: Callable[[int], None], save: Callable[[], None]) -> Literal["FINISHED", "KILLED"]:
-        """Run to the end or to a signal, whichever comes first; the last step is saved in both cases."""
+    def train(self, report: Report, evaluate: Callable[[int], None], save: Callable[[], None]) -> signal.Signals | None:
+        """Run to the end or to a signal, which is returned; the last step is saved in both cases."""
         train = self.recipe.train
         bar = Progress(self.step, self.steps, train.batch_size * train.accumulate * self.fabric.world_size, self._first)
         self._read_at = (time.monotonic(), self.step)
@@ -60,7 +61,7 @@ class Trainer:
                 if done:
                     break
         bar.close()
-        return "FINISHED" if self.step == self.steps else "KILLED"
+        return stop.signal if self.step < self.steps else None
 
     @property
     def _first(self) -> bool:

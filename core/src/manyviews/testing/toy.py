@@ -143,6 +143,7 @@ class ToyEncoder(Encoder):
         layout = view.layout
         tokens = self.inwards(view.batch.steps.to(self.mask_token.dtype))
         present, lengths = None, layout.lengths
+        assert layout.positions is not None
         positions = sincos(layout.positions, self.width).to(tokens.dtype)
         if view.hidden is not None and self.hide == "drop":
             shown = view.hidden.complement(lengths)
