@@ -199,7 +199,9 @@ def test_several_terms_share_the_encoder_and_add_up() -> None:
     ]
     torch.manual_seed(0)
     net = Model(ToyEncoder(source.spec), parts, "sample")
-    value, metrics = net(Step(source.batch(np.arange(8)), torch.Generator().manual_seed(0)))
+    metrics: dict[str, torch.Tensor] = {}
+    value = net(Step(source.batch(np.arange(8)), torch.Generator().manual_seed(0), metrics.update))
+    assert_close(value.detach(), metrics["loss"])
     assert_close(value.detach(), 2.0 * metrics["term0/loss"] + 0.5 * metrics["term1/loss"])
     value.backward()
     assert all(p.grad is not None for p in net.encoder.transformer.parameters())

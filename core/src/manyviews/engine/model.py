@@ -6,8 +6,9 @@ Kept in one module whose forward is the whole step, since data parallelism and m
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -16,16 +17,23 @@ from torch import Tensor, nn
 
 from manyviews.batch import Batch
 from manyviews.encoder import Encoder
-from manyviews.objective import Branch, Objective, Unit
+from manyviews.objective import Branch, Loss, Objective, Unit
 from manyviews.traits import Trait
 from manyviews.view import ViewGenerator
 
+Note = Callable[[Mapping[str, Float[Tensor, ""]]], None]
+"""Takes the metrics of a step: detached scalars on the device, `loss` among them."""
+
 
 class Step:
-    """What a step is made from. A plain class, since wrappers rebuild dataclasses and containers field by field."""
+    """What a step is made from, and who takes what it reports.
 
-    def __init__(self, batch: Batch, generator: torch.Generator) -> None:
-        self.batch, self.generator = batch, generator
+    A plain class, since wrappers rebuild dataclasses and containers field by field. For the same reason the metrics go by
+    `note` and not by what the model returns: wrappers convert and hook each returned tensor, for the loss alone with a use.
+    """
+
+    def __init__(self, batch: Batch, generator: torch.Generator, note: Note) -> None:
+        self.batch, self.generator, self.note = batch, generator, note
 
 
 @dataclass(frozen=True)
@@ -80,30 +88,37 @@ class Model(nn.Module):
         self.teacher.eval()
         return self
 
-    def forward(self, step: Step) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The weighted sum of the terms' losses and what they report, by the term's number if there are several."""
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The weighted sum of the terms' losses. What they report is noted, by the term's number if there are several."""
         with torch.no_grad():
             layout = self.encoder.layout(step.batch)
             views = [term.views(step.batch, layout, step.generator) for term in self.each_term]
-        losses = [
+        losses: list[Loss] = [
             term.objective(seen, student, teacher, step.generator)
             for term, seen, student, teacher in zip(self.each_term, views, self._students, self._teachers, strict=True)
         ]
         if len(losses) == 1 and self.each_term[0].weight == 1.0:
-            return losses[0].value, dict(losses[0].metrics)
+            step.note({"loss": losses[0].value.detach(), **losses[0].metrics})
+            return losses[0].value
         total = torch.stack([term.weight * loss.value for term, loss in zip(self.each_term, losses, strict=True)]).sum()
         metrics = {f"term{place}/{key}": value for place, loss in enumerate(losses) for key, value in loss.metrics.items()}
-        return total, metrics | {f"term{place}/loss": loss.value.detach() for place, loss in enumerate(losses)}
+        each = {f"term{place}/loss": loss.value.detach() for place, loss in enumerate(losses)}
+        step.note({"loss": total.detach(), **metrics, **each})
+        return total
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
         """Move the teacher: teacher = momentum * teacher + (1 - momentum) * student; running statistics are copied."""
-        old, new = (_tensors(modules) for modules in (self._following, self._learning))
         if self._following:
-            torch._foreach_lerp_(old, new, 1 - momentum)
+            torch._foreach_lerp_(*self._followed, 1 - momentum)
             for teacher, student in zip(self._following, self._learning, strict=True):
                 for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
                     mine.copy_(theirs)
+
+    @cached_property
+    def _followed(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The teacher's parameters and the student's. Looked up once, at the first step, when all wrappers are in place."""
+        return _tensors(self._following), _tensors(self._learning)
 
 
 def _tensors(modules: Sequence[nn.Module]) -> list[Tensor]:

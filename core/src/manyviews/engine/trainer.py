@@ -37,6 +37,7 @@ class Trainer:
         self.steps, self.step = steps, 0
         self.model, self.optimizer = fabric.setup(model, make_optimizer(model, recipe.optim))
         self.generator = torch.Generator(fabric.device)
+        self.share = torch.tensor(1 / recipe.train.accumulate, device=fabric.device)  # of a batch's gradient in its step's
         self.window, self.norms, self.watch = Window(), Window(), CollapseWatch()
         self._read_at = (time.monotonic(), 0)
 
@@ -98,9 +99,8 @@ class Trainer:
     def _add_gradients(self, batch: Batch, number: int) -> None:
         micro = self.step * self.recipe.train.accumulate + number
         self.generator.manual_seed(mix(self.recipe.train.seed, micro, self.fabric.global_rank))
-        loss, metrics = self.model(Step(batch, self.generator))
-        self.fabric.backward(loss / self.recipe.train.accumulate)
-        self.window.add({"loss": loss.detach(), **metrics})
+        loss = self.model(Step(batch, self.generator, self.window.add))
+        self.fabric.backward(loss, gradient=self.share)
 
     def _read(self, report: Report, bar: Progress) -> None:
         """Take the means of the window from the device to the journal."""
