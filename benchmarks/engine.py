@@ -1,0 +1,162 @@
+"""What the engine adds to a bare loop, in CPU microseconds a step; the last line is a JSON object.
+
+    python benchmarks/engine.py [--quick]
+
+A model of one linear layer is pretrained by `manyviews.pretrain`, from its first line to
+its last. A bare loop with the same batches, model, views, objective, optimiser and schedules runs in turns with it:
+after every hundred steps of the engine a hundred of the loop, and only these are timed. The engine is charged with all
+CPU time of the process in that stretch, the thread that writes to MLflow included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from _tiny import Vectors, install
+from jaxtyping import Int
+
+from manyviews.batch import Batch
+from manyviews.engine.loader import Order
+from manyviews.engine.model import Model, Step
+from manyviews.engine.optim import make_optimizer
+from manyviews.engine.parts import build_encoder, build_terms
+from manyviews.engine.pretrain import pretrain
+from manyviews.engine.schedules import learning_rate, momentum
+from manyviews.recipe.load import load_recipe
+from manyviews.recipe.model import Recipe
+from manyviews.source import Source
+
+GOAL_US = 60.0
+TURN, WARM, BATCH = 100, 200, 16
+NEVER = 10**9
+LAYERS: dict[str, dict[str, Any]] = {
+    "loop": {"train": {"log_every": NEVER, "watch_every": NEVER}, "track": None},
+    "and journal every 10 steps": {"train": {"watch_every": NEVER}, "track": None},
+    "and collapse watch every 100 steps": {"track": None},
+    "and MLflow: everything, as by default": {},
+}
+"""What is switched on, one thing after the other; the last one is what a user gets."""
+
+
+class InTurns(Source):
+    """A source that does a hundred bare steps before every hundredth of its batches, and keeps the time of both."""
+
+    def __init__(self, source: Source, bare: Iterator[None], steps: int) -> None:
+        self.source, self.bare, self.spec, self.last = source, bare, source.spec, WARM + steps
+        self.step = -1  # the engine asks for one batch before it begins
+        self.bare_seconds = self.seconds = self._begun = 0.0
+
+    def batch(self, index: Int[np.ndarray, "samples"]) -> Batch:
+        if self.step == WARM:
+            self._begun = time.process_time()
+        if self.step == self.last:
+            self.seconds = time.process_time() - self._begun - self.bare_seconds
+        elif self.step >= WARM and self.step % TURN == 0:
+            self._turn()
+        self.step += 1
+        return self.source.batch(index)
+
+    def _turn(self) -> None:
+        begun = time.thread_time()
+        for _ in range(TURN):
+            next(self.bare)
+        self.bare_seconds += time.thread_time() - begun
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return self.source.fingerprint()
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="1 pair of 1,000 steps in place of 5 of 4,000")
+    options = parser.parse_args()
+    pairs, steps = (1, 1000) if options.quick else (5, 4000)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # the progress bar's and MLflow's own
+    added: dict[str, list[float]] = {name: [] for name in LAYERS}
+    bare: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        install(Path(folder))
+        sys.path.insert(0, folder)
+        os.chdir(folder)  # MLflow puts its store and artifacts into the working directory
+        for _ in range(pairs):
+            for name, layers in LAYERS.items():
+                turns = _run(layers, steps)
+                bare.append(1e6 * turns.bare_seconds / steps)
+                added[name].append(1e6 * turns.seconds / steps - bare[-1])
+        os.chdir("/")
+    medians = {name: round(median(values), 1) for name, values in added.items()}
+    print(f"a step of the bare loop takes {median(bare):,.0f} us of CPU; the engine adds")
+    for name, value in medians.items():
+        print(f"  {name:<40}{value:>7.1f} us a step   ({min(added[name]):.0f} to {max(added[name]):.0f})")
+    result = {"bare_us": round(median(bare), 1), "added_us": medians, "goal_us": GOAL_US, "pairs": pairs, "steps": steps}
+    print(json.dumps(result | {"goal_met": list(medians.values())[-1] <= GOAL_US}))
+
+
+def _run(layers: Mapping[str, Any], steps: int) -> InTurns:
+    """One run of the engine in turns with the bare loop."""
+    recipe = _recipe(layers, WARM + steps + 1)
+    source = Vectors()
+    turns = InTurns(source, _bare_loop(recipe, source), steps)
+    pretrain(recipe, source=turns)
+    assert turns.seconds > 0, "the stretch that is measured was run to its end"
+    return turns
+
+
+def _recipe(layers: Mapping[str, Any], steps: int) -> Recipe:
+    values = {
+        "domain": "tiny",
+        "data": {"source": "vectors"},
+        "encoder": {"name": "linear"},
+        "views": {"name": "noise"},
+        "objective": {"name": "follow"},
+        "optim": {"lr": 1e-4},
+        "train": {"steps": steps, "batch_size": BATCH, "device": "cpu", "folder": str(Path.cwd() / "runs")},
+        "track": {"uri": f"sqlite:///{Path.cwd() / 'mlflow.db'}", "log_model": False},
+    }
+    return load_recipe(values, layers)
+
+
+def _bare_loop(recipe: Recipe, source: Source) -> Iterator[None]:
+    """The work itself, and nothing else; a step each time it is asked."""
+    train, optim, teacher = recipe.train, recipe.optim, recipe.teacher
+    assert train.steps is not None
+    torch.manual_seed(train.seed)
+    model = Model(build_encoder(recipe, source.spec), build_terms(recipe, source.spec), recipe.unit)
+    optimizer = make_optimizer(model, optim)
+    generator = torch.Generator()
+    order = Order(np.arange(len(source)), train.batch_size, train.seed)
+    warmup = round(optim.warmup * train.steps)
+    for step, index in enumerate(order.batches(0, train.steps)):
+        rate = learning_rate(
+            step, train.steps, peak=optim.lr, final=optim.final_lr, warmup=warmup, decay=0, schedule=optim.schedule
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        generator.manual_seed(step)
+        loss = model(Step(source.batch(index), generator, lambda metrics: None))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        model.follow(momentum(teacher.momentum, teacher.final_momentum, step / train.steps, teacher.schedule))
+        yield
+
+
+if __name__ == "__main__":
+    main()
