@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from scipy.special import ndtri
 
 from manyviews.source import Spec
@@ -52,7 +52,7 @@ def fit_scaling(name: ScalingName, x: Float[np.ndarray, "rows"]) -> Scaling:
 
 
 def _quantile(name: ScalingName, ordered: Float[np.ndarray, "rows"]) -> Scaling:
-    knots = np.union1d(_distinct(ordered, KNOTS - 1), ordered[-1])
+    knots = _distinct(ordered, KNOTS)
     below, upto = np.searchsorted(ordered, knots, "left"), np.searchsorted(ordered, knots, "right")
     share = (below + upto) / (2 * len(ordered))
     values = 2 * share - 1 if name == "quantile_uniform" else ndtri(EDGE + (1 - 2 * EDGE) * share)
@@ -61,36 +61,14 @@ def _quantile(name: ScalingName, ordered: Float[np.ndarray, "rows"]) -> Scaling:
 
 def quantile_bins(x: Float[np.ndarray, "rows"], bins: int) -> Float[np.ndarray, "edges"]:
     """Inner edges of at most `bins` bins of about equal counts; every distinct value its own where there are few."""
-    return _distinct(np.sort(x), bins)[1:]
+    return _distinct(np.sort(x), bins, inner=True)
 
 
-def _distinct(ordered: Float[np.ndarray, "rows"], most: int) -> Float[np.ndarray, "values"]:
-    """All distinct values, or at most `most` of them, at about equal steps of rank and always with the first.
-
-    A value that holds more than its share (the zeros of capital_gain are 92% of it) stands alone, and the steps are laid
-    over the others: plain quantiles would spend nearly all of them on it and tell the rest apart hardly at all.
-    """
-    values, counts = np.unique(ordered, return_counts=True)
-    if len(values) <= most:
-        return values
-    heavy = _heavy(counts, most)
-    after = np.flatnonzero(heavy)[: -1 if heavy[-1] else None] + 1
-    chosen = heavy.copy()
-    chosen[[0, *after]] = True
-    left = most - int(chosen.sum())
-    if left > 0:
-        ranks = np.cumsum(np.where(heavy, 0, counts))
-        steps = np.linspace(0, ranks[-1], left + 2)[1:-1]
-        chosen[np.unique(np.searchsorted(ranks, steps))] = True
-    return values[chosen]
-
-
-def _heavy(counts: Int[np.ndarray, "values"], most: int) -> Bool[np.ndarray, "values"]:
-    """Values that hold more than an equal share of what the heavier ones leave, each taking two of the `most` places."""
-    heavy = np.zeros(len(counts), dtype=bool)
-    for value in np.argsort(-counts, kind="stable")[: most // 3]:
-        left = most - 2 * int(heavy.sum())
-        if counts[value] <= counts[~heavy].sum() / left:
-            break
-        heavy[value] = True
-    return heavy
+def _distinct(ordered: Float[np.ndarray, "rows"], most: int, inner: bool = False) -> Float[np.ndarray, "values"]:
+    """All distinct values, or at most `most` at equal steps of rank; `inner`: as lower edges of bins, without the first."""
+    distinct = ordered[np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)]
+    if len(distinct) > most:
+        steps = np.linspace(0, 1, most + 1)[1:-1] if inner else np.linspace(0, 1, most)
+        distinct = np.unique(ordered[np.round(steps * (len(ordered) - 1)).astype(int)])
+        return distinct[distinct > ordered[0]] if inner else distinct
+    return distinct[1:] if inner else distinct
