@@ -9,7 +9,9 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Before anything of ours is imported: where tensors are, every annotated shape is checked in every test.
-CORE = "lengths layout mask view encoding encoder objective source distributed nets views objectives engine evaluate testing.toy"
+CORE = (
+    "lengths layout mask view encoding encoder objective source distributed nets views objectives engine evaluate testing.toy"
+)
 install_import_hook([*(f"manyviews.{name}" for name in CORE.split()), "manyviews_tabular"], "beartype.beartype")
 pytest.register_assert_rewrite("manyviews.testing")
 pytest_plugins = ["manyviews.testing.fixtures"]

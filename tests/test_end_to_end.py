@@ -143,3 +143,20 @@ def test_what_is_wrong_is_said_in_three_lines_and_nothing_is_written(
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) <= 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv"]
+
+
+def test_a_table_without_labels_trains_and_a_header_alone_embeds_to_nothing(table: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(table).drop(columns="label")
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    frame.head(0).to_csv(tmp_path / "header.csv", index=False)
+    result = manyviews("pretrain", "tabular/masked_values", "data.path=plain.csv", *QUICK, "track=null", folder=tmp_path)
+    done(result)
+    assert "no labels: linear_probe" in result.stderr
+    run = str(run_folder(tmp_path))
+    assert "effective_rank" in done(manyviews("evaluate", run, folder=tmp_path))
+    assert "0 vectors of 32 numbers" in done(manyviews("embed", run, "header.csv", "-o", "none.npy", folder=tmp_path))
+    (tmp_path / "other.csv").write_text("size,price\n1,2\n")
+    refused = manyviews("embed", run, "other.csv", "-o", "no.npy", folder=tmp_path)
+    assert refused.returncode == 2
+    assert "weight" in refused.stderr
+    assert not (tmp_path / "no.npy").exists()

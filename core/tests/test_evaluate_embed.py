@@ -97,10 +97,12 @@ def test_nan_names_the_samples(unit: str) -> None:
         embed(encoder(source), source, np.arange(3, 12), unit=unit)
 
 
-def test_no_samples_are_refused() -> None:
+def test_no_samples_give_no_rows_of_the_right_width() -> None:
     source = ToySource(samples=4)
-    with pytest.raises(DataError, match="the index is empty"):
-        embed(encoder(source), source, np.arange(0))
+    net = encoder(source)
+    assert embed(net, source, np.arange(0)).shape == (0, net.pooled_width)
+    with pytest.raises(DataError, match="use form 'pooled'"):
+        embed(net, source, np.arange(0), form="flat")
 
 
 def test_tokens_are_counted_without_encoding() -> None:

@@ -48,7 +48,7 @@ def evaluate_run(
     table = evaluate(
         {"untrained encoder": trained.untrained(), "pretrained encoder": trained.encoder},
         source,
-        _planned(trained.recipe, tasks),
+        _planned(trained.recipe, tasks, source),
         unit=trained.recipe.unit,
         max_labelled=max_labelled,
         batch_size=trained.recipe.train.batch_size,
@@ -60,15 +60,17 @@ def evaluate_run(
     return table
 
 
-def _planned(recipe: Recipe, tasks: Sequence[str]) -> tuple[Planned, ...]:
-    """The tasks asked for, else the recipe's; one that differs in form or rhythm alone is run once."""
+def _planned(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Planned, ...]:
+    """The tasks asked for, else those of the recipe's that the data have labels for; one that differs in form or rhythm
+    alone is run once."""
     if tasks:
         recipe = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
     if not recipe.evaluate:
         raise UserError(
             "the run's recipe names no tasks under `evaluate`; give some: --task linear_probe --task effective_rank"
         )
-    return plan(recipe.evaluate, [planned.task for planned in build_tasks(recipe)], every_form=True)
+    planned = plan(recipe.evaluate, [item.task for item in build_tasks(recipe)], every_form=True)
+    return planned if tasks or source.labels() else tuple(item for item in planned if not item.task.needs_labels)
 
 
 def _keep(run: Run, trained: Trained, table: ResultTable) -> None:

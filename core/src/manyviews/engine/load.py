@@ -36,10 +36,8 @@ class Trained:
         return source_class(self.recipe).reading(data, self.spec)
 
     def predict(self, data: Any) -> Float[np.ndarray, "samples width"]:
-        """Pooled embeddings of whatever the domain's source reads; the order is kept."""
+        """Pooled embeddings of whatever the domain's source reads; the order is kept, no samples give (0, width)."""
         source = self.reading(data)
-        if not len(source):
-            return np.zeros((0, self.encoder.pooled_width), dtype=np.float32)
         return embed(self.encoder, source, np.arange(len(source)))
 
     def untrained(self) -> Encoder:

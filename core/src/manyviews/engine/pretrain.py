@@ -22,6 +22,7 @@ from manyviews.engine.run import Run
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
 from manyviews.evaluate.online import OnlineEvaluation
+from manyviews.evaluate.plan import Planned
 from manyviews.plugins.registry import registry
 from manyviews.recipe.load import load_recipe, to_yaml
 from manyviews.recipe.model import Recipe
@@ -83,12 +84,21 @@ def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None
     spec = read_spec(recipe, (start / SPEC).read_text(encoding="utf-8")) if start else None
     source = source or build_source(recipe, spec)
     trainer = _trainer(fabric, recipe, source)
-    evaluation = OnlineEvaluation(build_tasks(recipe), source, unit=recipe.unit, seed=recipe.train.seed)
+    evaluation = OnlineEvaluation(_tasks(recipe, source), source, unit=recipe.unit, seed=recipe.train.seed)
     if start:
         _restore(trainer, start)
         _warn_of_changes(manifest, source)
     run = resumed or _new_run(recipe, name)
     return _Session(run, recipe, name, source, trainer, evaluation, manifest).run_to_the_end()
+
+
+def _tasks(recipe: Recipe, source: Source) -> tuple[Planned, ...]:
+    """The recipe's tasks; those that need labels are left out, and named, where the data have none."""
+    tasks = build_tasks(recipe)
+    without = sorted({item.name for item in tasks if item.task.needs_labels and source.labels() is None})
+    if without:
+        print(f"The data have no labels: {', '.join(without)} left out of the evaluation", file=sys.stderr)
+    return tuple(item for item in tasks if item.name not in without)
 
 
 def _fabric(recipe: Recipe) -> Fabric:

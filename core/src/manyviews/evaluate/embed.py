@@ -77,7 +77,7 @@ def embed_forms(
 ) -> dict[Form, Float[np.ndarray, "units width"]]:
     """Several forms from one pass through the encoder; see `embed`."""
     if not len(index):
-        raise DataError("no samples to embed: the index is empty")
+        return {form: _nothing(encoder, form) for form in forms}
     parts: dict[Form, list[np.ndarray]] = {form: [] for form in forms}
     for samples, encoding in _encodings(encoder, source, index, batch_size, device):
         for form in forms:
@@ -87,6 +87,13 @@ def embed_forms(
                 raise _ragged()
             parts[form].append(part)
     return {form: np.concatenate(arrays) for form, arrays in parts.items()}
+
+
+def _nothing(encoder: Encoder, form: Form) -> Float[np.ndarray, "none width"]:
+    """The embedding of no samples: (0, width). How wide tokens end to end are, only a sample could tell."""
+    if form == "flat":
+        raise DataError("no samples to embed, so nobody can say how wide their form 'flat' is; use form 'pooled'")
+    return np.zeros((0, encoder.pooled_width if form == "pooled" else encoder.width), dtype=np.float32)
 
 
 def token_counts(

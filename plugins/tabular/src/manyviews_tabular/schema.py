@@ -37,6 +37,11 @@ class NumericColumn(Spec):
     missing: float
     """Share of the training rows without a value."""
 
+    @property
+    def usual(self) -> float | str:
+        """A value as a user would send it."""
+        return self.mean if self.part is None else "2020-01-31"
+
     def describe(self) -> tuple[str, str]:
         """Its type and what the training rows hold, for a table to read."""
         kind = "numeric" if self.part is None else f"datetime ({self.part})"
@@ -59,6 +64,15 @@ class CategoricalColumn(Spec):
     @property
     def column(self) -> str:
         return self.name
+
+    @property
+    def usual(self) -> float | str | bool:
+        """A value as a user would send it."""
+        if not self.levels:
+            return ""
+        if self.type == "boolean" and self.levels[0] in ("True", "False"):
+            return self.levels[0] == "True"
+        return float(self.levels[0]) if self.by_value else self.levels[0]
 
     @property
     def size(self) -> int:

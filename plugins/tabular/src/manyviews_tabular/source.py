@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -187,6 +188,13 @@ class TableSource(Source):
     def features(self, index: Int[np.ndarray, "rows"]) -> Float[np.ndarray, "rows features"]:
         """Standardised numbers, one flag for each number that can be missing, one-hot categories."""
         return one_hot(self.encoded(np.asarray(index)), self.spec)
+
+    def example(self) -> pd.DataFrame:
+        """A row of usual values and one of missing ones, made from the spec: each type, and that each may be missing."""
+        usual = {token.column: token.usual for token in (*self.spec.numeric, *self.spec.categorical)}
+        return pd.DataFrame([usual, dict.fromkeys(usual)]).astype(
+            {name: type(value) for name, value in usual.items() if type(value) is float}
+        )
 
     def fingerprint(self) -> Mapping[str, Any]:
         return self._fingerprint
