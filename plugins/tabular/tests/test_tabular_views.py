@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from manyviews_tabular.batch import TableBatch
+from manyviews_tabular.mixed import mix
 from manyviews_tabular.scarf import Scarf
 from manyviews_tabular.source import TableSource
 from manyviews_tabular.transformer import TableTransformer
@@ -67,3 +69,19 @@ def test_a_single_row(frame, layout):
     batch = TableSource(path=frame, target="label").batch(np.arange(1))
     for views in (Scarf(), VimeCorruption()):
         assert not changed(batch, make(views, batch, layout)[-1].batch).any()
+
+
+def test_mixture_interpolates_numbers_and_takes_each_category_from_one_of_both() -> None:
+    rows = 400
+    generator = torch.Generator().manual_seed(0)
+    one = TableBatch(torch.zeros(rows, 2), torch.zeros(rows, 2).bool(), torch.full((rows, 3), 5))
+    two = TableBatch(torch.ones(rows, 2), torch.zeros(rows, 2).bool(), torch.full((rows, 3), 7))
+    two.missing[:, 1] = True
+    share, partner = torch.rand(rows, generator=generator), torch.randperm(rows, generator=generator)
+    mixed = mix(one, two, share, partner, generator)
+    assert_close(mixed.values[:, 0], 1 - share)
+    taken = mixed.codes == 5
+    assert (taken | (mixed.codes == 7)).all()
+    assert_close(taken.float().mean(), share.mean(), atol=0.05, rtol=0)
+    assert_close((~mixed.missing[:, 1]).float().mean(), share.mean(), atol=0.08, rtol=0)
+    assert not mixed.missing[:, 0].any()

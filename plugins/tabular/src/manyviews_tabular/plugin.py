@@ -26,6 +26,7 @@ def manyviews_domain() -> Domain:
                 "mlp": "manyviews_tabular.mlp:TableMLP",
             },
             "views": {
+                "mixed": "manyviews_tabular.mixed:MixedViews",
                 "scarf": "manyviews_tabular.scarf:Scarf",
                 "vime": "manyviews_tabular.vime:VimeCorruption",
             },
