@@ -101,19 +101,24 @@ class TableSpec(Spec):
     target_kind: TargetKind = "auto"
 
     @property
+    def each(self) -> tuple[NumericColumn | CategoricalColumn, ...]:
+        """The tokens' descriptions, in the order in which encoders see them."""
+        return (*self.numeric, *self.categorical)
+
+    @property
     def tokens(self) -> tuple[str, ...]:
         """Names of the tokens, in the order in which encoders see them."""
-        return tuple(column.name for column in (*self.numeric, *self.categorical))
+        return tuple(column.name for column in self.each)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The file's columns that the tokens are read from, each once."""
-        return tuple(dict.fromkeys(column.column for column in (*self.numeric, *self.categorical)))
+        return tuple(dict.fromkeys(column.column for column in self.each))
 
     def describe(self) -> str:
         """The schema as a readable table."""
         rows = [("token", "type", "missing", "training rows hold")]
-        for column in (*self.numeric, *self.categorical):
+        for column in self.each:
             kind, holds = column.describe()
             rows.append((column.name, kind, f"{column.missing:.1%}", holds))
         widths = [max(len(row[i]) for row in rows) for i in range(3)]

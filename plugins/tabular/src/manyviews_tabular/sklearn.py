@@ -127,7 +127,7 @@ class TablePretrainer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _overrides(self, rows: int, seed: int, folder: str) -> dict[str, Any]:
         """What the recipe is changed by. Its data and probes give way to X."""
         sections = {name: dict(section) for name, section in (self.sections or {}).items()}
-        fixed = {"data": {"path": "X"}, "evaluate": [], "track": None}
+        fixed: dict[str, Any] = {"data": {"path": "X"}, "evaluate": [], "track": None}
         train = sections.get("train", {}) | {"seed": seed, "folder": folder}
         if self.steps is not None:
             train |= {"steps": self.steps, "epochs": None}

@@ -191,7 +191,7 @@ class TableSource(Source):
 
     def example(self) -> pd.DataFrame:
         """A row of usual values and one of missing ones, made from the spec: each type, and that each may be missing."""
-        usual = {token.column: token.usual for token in (*self.spec.numeric, *self.spec.categorical)}
+        usual = {token.column: token.usual for token in self.spec.each}
         return pd.DataFrame([usual, dict.fromkeys(usual)]).astype(
             {name: type(value) for name, value in usual.items() if type(value) is float}
         )
