@@ -160,3 +160,23 @@ def test_a_table_without_labels_trains_and_a_header_alone_embeds_to_nothing(tabl
     assert refused.returncode == 2
     assert "weight" in refused.stderr
     assert not (tmp_path / "no.npy").exists()
+
+
+@pytest.mark.slow
+def test_after_kill_minus_nine_and_resume_mlflow_holds_every_step_once(table: Path, tmp_path: Path) -> None:
+    steps = ["train.steps=400", "train.checkpoint_every=20", "train.log_every=1", "evaluate=[]", "track.log_model=false"]
+    words = ["pretrain", "tabular/masked_values", f"data.path={table}", *QUICK, *steps]
+    command = [sys.executable, "-c", "from manyviews.cli.main import main; main()", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("runs/*/checkpoints/step-*/manifest.json"))) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    done(manyviews("pretrain", "--resume", str(run_folder(tmp_path)), folder=tmp_path))
+    client = open_client(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (stored,) = client.search_runs([client.get_experiment_by_name("tabular").experiment_id])
+    history = client.get_metric_history(stored.info.run_id, "train/loss")
+    assert sorted(metric.step for metric in history) == list(range(1, 401))
+    assert stored.info.status == "FINISHED"
