@@ -24,8 +24,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from _measure import interleaved
 from _tiny import Vectors, install
 from jaxtyping import Int
+from lightning_fabric import Fabric
 
 from manyviews.batch import Batch
 from manyviews.engine.loader import Order
@@ -100,12 +102,21 @@ def main() -> None:
                 turns = _run(layers, steps)
                 bare.append(1e6 * turns.bare_seconds / steps)
                 added[name].append(1e6 * turns.seconds / steps - bare[-1])
+        fabric = _fabric_alone(_recipe({}, WARM + steps + 1), steps)
         os.chdir("/")
     medians = {name: round(median(values), 1) for name, values in added.items()}
     print(f"a step of the bare loop takes {median(bare):,.0f} us of CPU; the engine adds")
     for name, value in medians.items():
         print(f"  {name:<40}{value:>7.1f} us a step   ({min(added[name]):.0f} to {max(added[name]):.0f})")
-    result = {"bare_us": round(median(bare), 1), "added_us": medians, "goal_us": GOAL_US, "pairs": pairs, "steps": steps}
+    print(f"  {'Fabric alone, of these':<40}{fabric:>7.1f} us a step")
+    result = {
+        "bare_us": round(median(bare), 1),
+        "added_us": medians,
+        "fabric_us": round(fabric, 1),
+        "goal_us": GOAL_US,
+        "pairs": pairs,
+        "steps": steps,
+    }
     print(json.dumps(result | {"goal_met": list(medians.values())[-1] <= GOAL_US}))
 
 
@@ -133,13 +144,32 @@ def _recipe(layers: Mapping[str, Any], steps: int) -> Recipe:
     return load_recipe(values, layers)
 
 
-def _bare_loop(recipe: Recipe, source: Source) -> Iterator[None]:
-    """The work itself, and nothing else; a step each time it is asked."""
+def _fabric_alone(recipe: Recipe, steps: int) -> float:
+    """Microseconds that Lightning Fabric's wrappers add to a step of the bare loop: what a part of the rest is."""
+    loops = {
+        "bare": _bare_loop(recipe, Vectors()),
+        "fabric": _bare_loop(recipe, Vectors(), Fabric(accelerator="cpu", devices=1)),
+    }
+
+    def turn(loop: Iterator[None]) -> None:
+        for _ in range(TURN):
+            next(loop)
+
+    seconds = interleaved({name: lambda _, loop=loop: turn(loop) for name, loop in loops.items()}, steps // TURN)
+    return 1e6 / TURN * median(two - one for one, two in zip(seconds["bare"], seconds["fabric"], strict=True))
+
+
+def _bare_loop(recipe: Recipe, source: Source, fabric: Fabric | None = None) -> Iterator[None]:
+    """The work itself, and nothing else (but Fabric's wrappers, where given); a step each time it is asked."""
     train, optim, teacher = recipe.train, recipe.optim, recipe.teacher
     assert train.steps is not None
     torch.manual_seed(train.seed)
     model = Model(build_encoder(recipe, source.spec), build_terms(recipe, source.spec), recipe.unit)
     optimizer = make_optimizer(model, optim)
+    whole, backward = model, torch.Tensor.backward
+    if fabric is not None:
+        whole, optimizer = fabric.setup(model, optimizer)
+        backward = fabric.backward
     generator = torch.Generator()
     order = Order(np.arange(len(source)), train.batch_size, train.seed)
     warmup = round(optim.warmup * train.steps)
@@ -150,8 +180,7 @@ def _bare_loop(recipe: Recipe, source: Source) -> Iterator[None]:
         for group in optimizer.param_groups:
             group["lr"] = rate
         generator.manual_seed(step)
-        loss = model(Step(source.batch(index), generator, lambda metrics: None))
-        loss.backward()
+        backward(whole(Step(source.batch(index), generator, lambda metrics: None)))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         model.follow(momentum(teacher.momentum, teacher.final_momentum, step / train.steps, teacher.schedule))
