@@ -44,10 +44,10 @@ class Table:
 
 
 TABLES = {
-    "adult": Table("adult", "income", "auc", 6, ("pooled", "flat"), few=True),
-    "california": Table("california_housing", "median_house_value", "rmse", 10, ("pooled", "flat")),
-    "covertype": Table("covertype_20k", "Cover_Type", "accuracy", 3, ("pooled",)),
-    "telco": Table("telco_churn", "Churn", "auc", 15, ("pooled", "flat")),
+    "adult": Table("adult", "income", "auc", 3, ("pooled", "flat"), few=True),
+    "california": Table("california_housing", "median_house_value", "rmse", 5, ("pooled", "flat")),
+    "covertype": Table("covertype_20k", "Cover_Type", "accuracy", 1, ("pooled",)),
+    "telco": Table("telco_churn", "Churn", "auc", 6, ("pooled", "flat")),
 }
 QUICK = {"breast_cancer": Table("breast_cancer", "diagnosis", "auc", 3, ("pooled",), batch_size=64)}
 

@@ -129,13 +129,6 @@ def test_window_gives_means_and_goes_on_where_it_was_saved() -> None:
     assert other.read() == {}
 
 
-def test_window_keeps_its_own_copy_of_the_first_metrics() -> None:
-    window, first = Window(), torch.tensor(1.0)
-    window.add({"loss": first})
-    window.add({"loss": torch.tensor(3.0)})
-    assert float(first) == 1.0
-
-
 def test_signs_of_known_embeddings() -> None:
     eye = torch.cat([torch.eye(8), -torch.eye(8)])
     assert_close(signs(eye)["watch/effective_rank"], torch.tensor(8.0))

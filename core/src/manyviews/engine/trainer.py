@@ -81,10 +81,10 @@ class Trainer:
         """One update of the weights and of the teacher."""
         recipe = self.recipe
         set_step(self.optimizer, recipe.optim, self.step, self.steps)
-        for number, batch in enumerate(batches):
-            last = number == len(batches) - 1
-            with self.fabric.no_backward_sync(self.model, enabled=not last):
+        for number, batch in enumerate(batches[:-1]):
+            with self.fabric.no_backward_sync(self.model):
                 self._add_gradients(batch, number)
+        self._add_gradients(batches[-1], len(batches) - 1)
         if recipe.optim.clip is not None:
             norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=recipe.optim.clip, error_if_nonfinite=False)
             assert norm is not None, "clipping by norm returns it"

@@ -125,7 +125,9 @@ class Train(Strict):
     shuffle_blocks: PositiveInt = Field(
         16, description="Stored blocks (row groups, raster blocks) shuffled together at a time."
     )
-    log_every: PositiveInt = Field(10, description="Steps between two readings of the metrics from the device.")
+    log_every: PositiveInt = Field(
+        50, description="Steps between two readings of the metrics from the device; their means are logged."
+    )
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between two checkpoints; null: at the end only.")
     keep_checkpoints: PositiveInt = 2
     watch_every: PositiveInt = Field(100, description="Steps between two looks at the embedding for signs of collapse.")
