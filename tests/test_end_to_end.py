@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from manyviews.engine.run import Run
 from manyviews.track.store import open_client
 
 QUICK = [
@@ -112,6 +113,21 @@ def test_a_signal_ends_the_run_cleanly_and_the_status_says_so(
     assert "Traceback" not in errors
     assert list(run_folder(tmp_path).glob("checkpoints/step-*/manifest.json"))
     assert "KILLED" in done(manyviews("runs", "list", folder=tmp_path))
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(table: Path, tmp_path: Path) -> None:
+    """The encoder's mask vectors get no gradient from SCARF, which data parallelism has to be told."""
+    command = Path(sys.executable).with_name("manyviews")  # a file: the second process starts the same program
+    words = ["pretrain", "tabular/scarf", f"data.path={table}", "train.steps=4", "train.batch_size=32", "train.log_every=2"]
+    words += ["train.devices=2", "train.device=cpu", "evaluate=[]", "track=null"]
+    result = subprocess.run([command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
+    run = run_folder(tmp_path)
+    assert result.stdout.splitlines() == [str(run.relative_to(tmp_path))]
+    assert [path.name for path in run.glob("checkpoints/*")] == ["step-00000004"]
+    steps = [entry.step for entry in Run.open(run).metrics() if "train/loss" in entry.metrics]
+    assert steps == [2, 4]
 
 
 def test_track_null_needs_no_mlflow(table: Path, tmp_path: Path) -> None:

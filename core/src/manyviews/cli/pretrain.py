@@ -48,7 +48,11 @@ def _pretrain(recipe: str, overrides: tuple[str, ...]) -> None:
 
 
 def _tell(run: Run) -> None:
-    """The run's folder on stdout, for scripts; how it ended, and what to do next, on stderr."""
+    """The run's folder on stdout, for scripts; how it ended, and what to do next, on stderr. The first process alone."""
+    from manyviews.distributed import rank
+
+    if rank() > 0:
+        return
     click.echo(run.folder)
     if run.stopped is not None:
         click.echo(f"Stopped by {run.stopped.name}; go on with: manyviews pretrain --resume {run.folder}", err=True)

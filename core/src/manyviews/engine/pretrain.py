@@ -12,7 +12,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 
+from manyviews import distributed
 from manyviews.engine import checkpoint
 from manyviews.engine.load import RECIPE, SPEC, load_into
 from manyviews.engine.loader import Order
@@ -88,7 +90,7 @@ def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None
     if start:
         _restore(trainer, start)
         _warn_of_changes(manifest, source)
-    run = resumed or _new_run(recipe, name)
+    run = resumed or _new_run(recipe, name, fabric)
     return _Session(run, recipe, name, source, trainer, evaluation, manifest).run_to_the_end()
 
 
@@ -96,7 +98,7 @@ def _tasks(recipe: Recipe, source: Source) -> tuple[Planned, ...]:
     """The recipe's tasks; those that need labels are left out, and named, where the data have none."""
     tasks = build_tasks(recipe)
     without = sorted({item.name for item in tasks if item.task.needs_labels and source.labels() is None})
-    if without:
+    if without and distributed.rank() == 0:
         print(f"The data have no labels: {', '.join(without)} left out of the evaluation", file=sys.stderr)
     return tuple(item for item in tasks if item.name not in without)
 
@@ -106,8 +108,10 @@ def _fabric(recipe: Recipe) -> Fabric:
     if train.precision == "16-mixed" and not torch.cuda.is_available():
         raise UserError("train.precision: 16-mixed needs a CUDA device, and there is none here; use bf16-mixed or 32")
     precision = "32-true" if train.precision == "32" else train.precision
+    # Most pairs of an objective and an encoder leave a parameter without gradient: a mask token, a class-wise head.
+    strategy = DDPStrategy(find_unused_parameters=True) if train.devices > 1 else "auto"
     try:
-        fabric = Fabric(accelerator=train.device, devices=train.devices, precision=precision)
+        fabric = Fabric(accelerator=train.device, devices=train.devices, precision=precision, strategy=strategy)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"train.device: {train.device} x {train.devices} cannot be used here: {error}") from error
     fabric.launch()
@@ -156,7 +160,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
 
 
 def _warn_of_changes(manifest: Mapping[str, Any], source: Source) -> None:
-    if manifest["fingerprint"] != _plain(source.fingerprint()):
+    if manifest["fingerprint"] != _plain(source.fingerprint()) and distributed.rank() == 0:
         print(
             "Warning: the data are not what this run began with (their fingerprint changed); it goes on with the new ones",
             file=sys.stderr,
@@ -170,10 +174,14 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _new_run(recipe: Recipe, name: str) -> Run:
-    run = Run.create(Path(recipe.train.folder), name)
-    (run.folder / RECIPE).write_text(to_yaml(recipe), encoding="utf-8")
-    return run
+def _new_run(recipe: Recipe, name: str, fabric: Fabric) -> Run:
+    """One folder, made by the first process; the others are told where."""
+    folder = ""
+    if fabric.is_global_zero:
+        run = Run.create(Path(recipe.train.folder), name)
+        (run.folder / RECIPE).write_text(to_yaml(recipe), encoding="utf-8")
+        folder = str(run.folder)
+    return Run(Path(fabric.broadcast(folder)))
 
 
 @dataclass
