@@ -31,7 +31,8 @@ class Planned:
 def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form: bool = False) -> tuple[Planned, ...]:
     """The evaluations of a recipe and, in the same order, the tasks built from them.
 
-    Named by the task (`linear_probe`), with `_flat` for the flat form, and numbered from the second of a name on.
+    Named as the recipe says, else by the task (`linear_probe`), with `_flat` for the flat form, and numbered from the
+    second of a name on.
     With `every_form` (offline, where each task runs in every form) evaluations that differ in form or rhythm alone
     are one, and no name tells a form.
     """
@@ -43,7 +44,8 @@ def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form
         if every_form and kind in kinds:
             continue
         kinds.append(kind)
-        name = evaluation.task if every_form or evaluation.form == "pooled" else f"{evaluation.task}_{evaluation.form}"
+        name = evaluation.name or evaluation.task
+        name = name if every_form or evaluation.form == "pooled" else f"{name}_{evaluation.form}"
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
         planned.append(Planned(unique, task, evaluation.every, evaluation.form))

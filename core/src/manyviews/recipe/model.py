@@ -146,6 +146,7 @@ class Evaluation(Strict):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     task: str
+    name: str | None = Field(None, description="What its metrics are called; null: as the task.")
     every: PositiveInt | None = None
     form: Literal["pooled", "flat"] = Field(
         "pooled",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from sklearn.datasets import load_breast_cancer
 
@@ -20,13 +21,19 @@ def prepare(folder: Path) -> Demo:
     frame = rows.frame.assign(target=rows.target.map({0: "malignant", 1: "benign"})).rename(columns={"target": "diagnosis"})
     frame.to_csv(table, index=False)
     return Demo(
-        "tabular/masked_values",
+        "tabular/t_jepa_vicreg",
         f"Breast cancer (Wisconsin), {len(frame)} cell samples x 30 measurements, with scikit-learn: {table}",
         {
             "data": {"path": str(table), "target": "diagnosis"},
-            "train": {"epochs": 150, "batch_size": 128, "watch_every": 50},
+            "train": {"epochs": 40, "batch_size": 64, "watch_every": 50},
+            "evaluate": [{"task": "linear_probe", "every": 60}, few(30), {"task": "effective_rank"}, {"task": "spread"}],
         },
     )
+
+
+def few(labels: int) -> dict[str, Any]:
+    """A linear probe with few labels, drawn ten times: what one pretrains for."""
+    return {"task": "linear_probe", "name": f"linear_probe_{labels}_labels", "labels": labels, "draws": 10}
 
 
 def _adult(table: Path) -> Demo:
@@ -36,5 +43,6 @@ def _adult(table: Path) -> Demo:
         {
             "data": {"path": str(table), "target": "income", "splits": str(table.with_name("adult_split.csv"))},
             "train": {"epochs": 6},
+            "evaluate": [{"task": "linear_probe", "every": 100}, few(1000), {"task": "effective_rank"}, {"task": "spread"}],
         },
     )

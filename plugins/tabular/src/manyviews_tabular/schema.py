@@ -70,8 +70,8 @@ class CategoricalColumn(Spec):
         """A value as a user would send it."""
         if not self.levels:
             return ""
-        if self.type == "boolean" and self.levels[0] in ("True", "False"):
-            return self.levels[0] == "True"
+        if self.type == "boolean" and self.levels[0] in ("true", "false"):
+            return self.levels[0] == "true"
         return float(self.levels[0]) if self.by_value else self.levels[0]
 
     @property
