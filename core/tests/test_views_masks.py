@@ -12,6 +12,7 @@ from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.testing.toy import ToyBatch
+from manyviews.view import ViewGenerator
 from manyviews.views.block_mask import BlockMask, box_size
 from manyviews.views.masked_views import MaskedViews
 from manyviews.views.random_mask import RandomMask
@@ -138,3 +139,19 @@ def test_masked_views_have_roles_and_shares() -> None:
     views = MaskedViews(globals=2, locals=3, global_hidden=(0.25, 0.25), local_hidden=(0.75, 0.75))(BATCH, EQUAL, seeded())
     assert [view.role for view in views] == ["global"] * 2 + ["local"] * 3
     assert [view.hidden.each for view in views if view.hidden] == [6, 6, 18, 18, 18]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name"),
+    [
+        (RandomMask, "share"),
+        (BlockMask, "asked"),
+        (BlockMask, "context"),
+        (BlockMask, "aspect"),
+        (MaskedViews, "global_hidden"),
+        (MaskedViews, "local_hidden"),
+    ],
+)
+def test_a_range_that_ends_below_its_beginning_is_refused(sampler: type[ViewGenerator], name: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}: the low end 0\.9 is above the high end 0\.1; write it as \[0\.1, 0\.9\]"):
+        sampler(**{name: (0.9, 0.1)})

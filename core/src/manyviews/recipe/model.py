@@ -24,6 +24,7 @@ from pydantic import (
 from manyviews.recipe.tree import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _number_as_text(value: Any) -> Any:
@@ -96,8 +97,8 @@ class Optim(Strict):
     lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
     final_weight_decay: NonNegativeFloat | None = Field(None, description="Cosine from `weight_decay` to this; null: constant.")
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    momentum: Share = 0.9
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    momentum: BelowOne = 0.9
     decay_norms_and_biases: bool = False
     schedule: Literal["warmup_cosine", "infinite", "constant"] = "warmup_cosine"
     warmup: Share = Field(0.05, description="Share of the steps over which the rate rises linearly from 0.")
@@ -116,7 +117,7 @@ class Train(Strict):
     batch_size: PositiveInt = 256
     accumulate: PositiveInt = Field(1, description="Batches whose gradients are added up for one step.")
     precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(_number_as_text)] = "32"
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: PositiveInt = 1
     threads: PositiveInt | None = Field(None, description="CPU threads of torch; null: as torch chooses.")

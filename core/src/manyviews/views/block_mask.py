@@ -17,6 +17,7 @@ from manyviews.mask import Mask
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.draws import host_uniform
+from manyviews.views.ranges import refuse_descending
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Aspect = Annotated[float, Field(gt=0)]
@@ -48,6 +49,7 @@ class BlockMask(ViewGenerator):
         aspect: tuple[Aspect, Aspect] = (0.75, 1.5),
     ) -> None:
         super().__init__()
+        refuse_descending(asked=asked, context=context, aspect=aspect)
         self.sets, self.asked, self.context, self.aspect = sets, asked, context, aspect
 
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:

@@ -13,6 +13,7 @@ from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.choose import choose, rounded
 from manyviews.views.draws import host_uniform
+from manyviews.views.ranges import refuse_descending
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -40,6 +41,7 @@ class MaskedViews(ViewGenerator):
         local_hidden: tuple[Share, Share] = (0.6, 0.8),
     ) -> None:
         super().__init__()
+        refuse_descending(global_hidden=global_hidden, local_hidden=local_hidden)
         self.plan = [("global", *global_hidden)] * globals + [("local", *local_hidden)] * locals
 
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:

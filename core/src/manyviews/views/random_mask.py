@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 
 from manyviews.batch import Batch
-from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.choose import choose, rounded
 from manyviews.views.draws import host_uniform
+from manyviews.views.ranges import refuse_descending
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -33,8 +33,7 @@ class RandomMask(ViewGenerator):
     def __init__(self, *, share: Share | tuple[Share, Share] = 0.5, per: Literal["batch", "sample"] = "batch") -> None:
         super().__init__()
         self.low, self.high = share if isinstance(share, tuple) else (share, share)
-        if self.low > self.high:
-            raise UserError(f"share: the low end {self.low} is above the high end {self.high}")
+        refuse_descending(share=(self.low, self.high))
         self.per = per
 
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:

@@ -18,6 +18,7 @@ from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.choose import ranks
 from manyviews.views.draws import host_uniform
+from manyviews.views.ranges import refuse_descending
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -40,9 +41,7 @@ class SetMask(ViewGenerator):
         self, *, context: tuple[Share, Share] = (0.15, 0.4), asked: tuple[Share, Share] = (0.15, 0.6), sets: PositiveInt = 4
     ) -> None:
         super().__init__()
-        for name, (low, high) in {"context": context, "asked": asked}.items():
-            if low > high:
-                raise UserError(f"{name}: the low end {low} is above the high end {high}; write it as [{high}, {low}]")
+        refuse_descending(context=context, asked=asked)
         if context[0] + asked[0] > 1:
             raise UserError(
                 f"the smallest context ({context[0]}) and asked set ({asked[0]}) are together more than all tokens;\n"
