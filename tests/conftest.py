@@ -10,7 +10,7 @@ import pytest
 
 
 def small_table(rows: int = 240, seed: int = 0) -> pd.DataFrame:
-    """Numbers that depend on one another, categories, missing cells, and a label that the numbers tell."""
+    """Numbers that depend on one another, whole ones, dates, categories, missing cells, and a label that the numbers tell."""
     random = np.random.default_rng(seed)
     size, kind = random.normal(size=rows), random.integers(0, 3, rows)
     frame = pd.DataFrame(
@@ -23,6 +23,8 @@ def small_table(rows: int = 240, seed: int = 0) -> pd.DataFrame:
             "label": np.where(size + 0.3 * random.normal(size=rows) > 0, "big", "small"),
         }
     )
+    frame.insert(3, "rings", random.integers(3, 90, rows))
+    frame.insert(4, "found", pd.Timestamp("2020-01-31") + pd.to_timedelta(random.integers(0, 900, rows), unit="D"))
     frame.loc[::17, "weight"] = np.nan
     frame.loc[::23, "colour"] = None
     return frame

@@ -236,3 +236,9 @@ def test_no_rows_at_embedding_time(frame):
     empty = TableSource(path=frame[:0], spec=spec)
     assert len(empty) == 0
     assert empty.batch(np.array([], int)).values.shape == (0, 6)
+
+
+def test_the_example_has_booleans_as_booleans(frame):
+    example = TableSource(path=frame, target="label").example()
+    assert type(example["member"][0]) is bool
+    assert example["member"][1] is None

@@ -107,8 +107,20 @@ def deliver_model(client: Any, file: RunFile) -> None:
 
 
 def _signature(checkpoint: Path, example: Any) -> Any:
+    """What MLflow holds the model's input against. A table's columns are named and may be of any type.
+
+    The source judges a cell by its value. MLflow judges the column: it would refuse whole numbers for a column that the
+    example has as numbers with a point, and dates for one that it has as text.
+    """
     if example is None:
         return None
-    from mlflow.models import infer_signature
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
-    return infer_signature(example, _load_pyfunc(str(checkpoint)).predict(example))
+    found = infer_signature(example, _load_pyfunc(str(checkpoint)).predict(example))
+    if not found.inputs.has_input_names():
+        return found
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    columns: list[Any] = [ColSpec(anything, name, required=False) for name in found.inputs.input_names()]
+    return ModelSignature(Schema(columns), found.outputs)
