@@ -12,7 +12,7 @@ from manyviews.plugins.component import Component
 from manyviews.plugins.registry import registry
 from manyviews.plugins.schema import parameters
 from manyviews.recipe.load import EXTENDS
-from manyviews.recipe.model import Recipe
+from manyviews.recipe.model import Evaluation, Recipe
 
 Schema = dict[str, Any]
 
@@ -67,7 +67,7 @@ def _or_null(schema: Schema) -> Schema:
 def _choice(kind: str, choice: str, domain: str, definitions: Schema) -> Schema:
     found = list(_spelled(kind, domain))
     names = [name for _, spellings in found for name in spellings]
-    beside = {"task": ("task", "every", "form")}.get(kind, (choice,))
+    beside = tuple(Evaluation.model_fields) if kind == "task" else (choice,)
     branches = [_branch(part, spellings, choice, beside, definitions) for part, spellings in found]
     return {"type": "object", "properties": {choice: {"enum": names}}, "allOf": branches}
 
