@@ -55,8 +55,14 @@ def command(run: Path, data: str, output: Path, form: str, teacher: bool, batch_
     if unit == "token":
         samples = np.repeat(samples, token_counts(trained.encoder, source, batch_size=batch_size))
     beside = output.with_name(f".{output.name}.part")
-    write(vectors, samples, beside)
-    beside.replace(output)  # a process that is killed leaves no half file under this name
+    try:
+        write(vectors, samples, beside)
+        beside.replace(output)  # a process that is killed leaves no half file under this name
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UserError(
+            f"--output: {output} could not be written ({error.strerror or error}); nothing was left there"
+        ) from error
     click.echo(f"{output}: {vectors.shape[0]} vectors of {vectors.shape[1]} numbers")
 
 

@@ -31,6 +31,10 @@ def command(
     The raw input and the untrained encoder stand beside it. The result of the run's own tasks on its own data is kept with
     the run: in results.json, and in MLflow where the run is tracked.
     """
+    from manyviews.errors import UserError
+
+    if csv_file is not None and not csv_file.parent.is_dir():
+        raise UserError(f"--csv: there is no folder {csv_file.parent}")
     from manyviews.engine.judge import evaluate_run
 
     table = evaluate_run(run, tasks=tasks, data=data, teacher=teacher, max_labelled=max_labelled)

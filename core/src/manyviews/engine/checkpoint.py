@@ -66,11 +66,12 @@ def save(
         _seal(draft, manifest)
         _publish(draft, final)
     except (OSError, SafetensorError, RuntimeError) as error:  # torch and safetensors wrap the system's error in their own
-        shutil.rmtree(draft, ignore_errors=True)
         raise CheckpointError(
             f"{final}: the checkpoint could not be written ({_reason(error)}); nothing half-written was left there.\n"
             f"Free some space or set train.folder to another disk, then resume the run from its last checkpoint."
         ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # gone already unless the disk, or a second Ctrl-C, stopped us
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return final
@@ -128,12 +129,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files: Mapping[str, str] = manifest["files"]
-    except (OSError, ValueError, KeyError) as error:
+        written = int(manifest["format"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / MANIFEST}: not a checkpoint's manifest ({error}); use another checkpoint") from error
-    if manifest["format"] > FORMAT:
-        raise CheckpointError(
-            f"{folder}: written by a later version of manyviews (format {manifest['format']}, this one reads {FORMAT})"
-        )
+    if written > FORMAT:
+        raise CheckpointError(f"{folder}: written by a later version of manyviews (format {written}, this one reads {FORMAT})")
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():

@@ -15,8 +15,9 @@ from manyviews.evaluate.table import ResultTable
 from manyviews.recipe.model import Evaluation, Recipe
 from manyviews.source import Source
 from manyviews.track.journal import Journal
-from manyviews.track.run_file import RunFile
+from manyviews.track.run_file import RunFile, claim
 from manyviews.track.sync import sync
+from manyviews.track.words import say
 
 RESULTS = "results.json"
 
@@ -74,9 +75,19 @@ def _planned(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Plan
 
 
 def _keep(run: Run, trained: Trained, table: ResultTable) -> None:
-    """Metrics `result/<task>/<representation>/<form>/<metric>` at the checkpoint's step, once."""
-    (run.folder / RESULTS).write_text(table.to_json() + "\n", encoding="utf-8")
-    with Journal(run.folder) as journal:
-        journal.log(trained.manifest["step"], table.metrics("result/"))
-    if RunFile.load(run.folder).state.uri is not None:
-        sync(run.folder)
+    """Metrics `result/<task>/<representation>/<form>/<metric>` at the checkpoint's step, once.
+
+    A run that is still going on, or a server that does not answer, costs a line and never the table.
+    """
+    try:
+        lock = claim(run.folder)
+        try:
+            (run.folder / RESULTS).write_text(table.to_json() + "\n", encoding="utf-8")
+            with Journal(run.folder) as journal:
+                journal.log(trained.manifest["step"], table.metrics("result/"))
+        finally:
+            lock.release()
+        if RunFile.load(run.folder).state.uri is not None:
+            sync(run.folder)
+    except UserError as error:
+        say(" ".join(f"the result is not stored with the run: {error}".split()))

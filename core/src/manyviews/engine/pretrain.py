@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -87,6 +88,8 @@ def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None
     source = source or build_source(recipe, spec)
     trainer = _trainer(fabric, recipe, source)
     evaluation = OnlineEvaluation(_tasks(recipe, source), source, unit=recipe.unit, seed=recipe.train.seed)
+    if recipe.unit == "token" and evaluation.planned and fabric.is_global_zero:
+        evaluation.units(trainer.plain.encoder)  # refuses labels that are not the tokens' before a run begins
     if start:
         _restore(trainer, start)
         _warn_of_changes(manifest, source)
@@ -169,8 +172,6 @@ def _warn_of_changes(manifest: Mapping[str, Any], source: Source) -> None:
 
 def _plain(value: Any) -> Any:
     """As JSON gives it back: lists for tuples, strings for keys."""
-    import json
-
     return json.loads(json.dumps(value, default=str))
 
 
@@ -201,8 +202,7 @@ class _Session:
         self.plugins = plugins_of(self.recipe)
         if not self.trainer.fabric.is_global_zero:
             return replace(self.run, stopped=self.trainer.train(lambda step, metrics: None, lambda step: None, lambda: None))
-        self.tracker: Tracker = open_tracker(self.recipe.track, self.run.folder)
-        self.tracker.start(self._record())
+        self._start_tracking()
         status: FinalStatus = "FAILED"
         try:
             with Journal(self.run.folder) as self.journal:
@@ -217,6 +217,16 @@ class _Session:
             self.tracker.finish(status)
             registry().call("manyviews_run_finished", run=self.run, status=status)
         return replace(self.run, stopped=stopped)
+
+    def _start_tracking(self) -> None:
+        """Where the run cannot be tracked as asked, a new one leaves nothing behind."""
+        try:
+            self.tracker: Tracker = open_tracker(self.recipe.track, self.run.folder)
+            self.tracker.start(self._record())
+        except UserError:
+            if not self.manifest:
+                shutil.rmtree(self.run.folder)
+            raise
 
     def _record(self) -> RunRecord:
         recipe = self.recipe

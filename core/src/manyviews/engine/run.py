@@ -33,6 +33,8 @@ class Run:
                 folder.mkdir(parents=True)
             except FileExistsError:
                 continue
+            except OSError as error:
+                raise UserError(f"train.folder: {folder} cannot be made ({error.strerror}); give another place") from error
             return cls(folder)
         raise UserError(f"{parent / stem}: a thousand runs of one second? Give train.folder another place")
 

@@ -24,7 +24,7 @@ class OnlineEvaluation:
     """Runs a recipe's tasks on an encoder in training, and leaves it, its gradients and the generators as they were.
 
     What the tasks cannot judge (no labels, one class, too few) is refused here, before training, where the unit is the
-    sample; of tokens it shows at the first call, when they are counted.
+    sample; of tokens it shows when they are counted, at the first call of `units`.
 
     Args:
         planned: The tasks (see `plan`).
@@ -54,10 +54,14 @@ class OnlineEvaluation:
         check_labels(self.planned, source)
         self._units = Units.of(source) if unit == "sample" else None
         if self._units is not None:
-            for item in planned:
-                rows = self._rows(self._units, item.task.needs_labels)
-                samples = self._units.samples(rows)
-                item.task.check(self._units.embedded(np.empty((len(samples), 0), np.float32), samples, rows))
+            self._check(self._units)
+
+    def _check(self, units: Units) -> None:
+        for item in self.planned:
+            rows = self._rows(units, item.task.needs_labels)
+            samples = units.samples(rows)
+            nothing = np.empty((int(units.counts[samples].sum()), 0), np.float32)
+            item.task.check(units.embedded(nothing, samples, rows))
 
     def due(self, step: int, *, last: bool = False) -> tuple[Planned, ...]:
         """The tasks that run after step `step`; all of them after the last one."""
@@ -85,10 +89,12 @@ class OnlineEvaluation:
         return {item.name: item.task(units.embedded(x[self.forms[item.name]], samples, rows[item.name])) for item in due}
 
     def units(self, encoder: Encoder, device: torch.device | None = None) -> Units:
-        """The units of the source. Tokens are counted at the first call, with this encoder's layout."""
+        """The units of the source. Tokens are counted, and the tasks checked, at the first call, with this encoder's layout."""
         if self._units is None:
             counts = token_counts(encoder, self.source, batch_size=self.batch_size, device=device)
-            self._units = Units.of(self.source, counts)
+            units = Units.of(self.source, counts)
+            self._check(units)
+            self._units = units
         return self._units
 
     def _rows(self, units: Units, with_labels: bool) -> Int[np.ndarray, "rows"]:

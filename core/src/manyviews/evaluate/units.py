@@ -42,7 +42,14 @@ class Units:
         labels, groups = source.labels(), source.groups()
         if labels is not None and len(labels.values) != total:
             name = type(source).__name__
-            raise DataError(f"{name}: {len(labels.values)} labels {labels.name!r} for {total} units; expected one for each")
+            hint = (
+                "\nThese are labels of samples: choose `unit: sample`, or name no labels"
+                if len(labels.values) == len(source)
+                else ""
+            )
+            raise DataError(
+                f"{name}: {len(labels.values)} labels {labels.name!r} for {total} units; expected one for each{hint}"
+            )
         own = labels.splits if labels is not None else None
         splits = np.repeat(source.splits(), counts) if own is None else own
         return cls(counts, splits, labels, None if groups is None else np.repeat(groups, counts))

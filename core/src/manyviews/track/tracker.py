@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from manyviews.recipe.model import Track
 from manyviews.track.record import RunRecord
-from manyviews.track.run_file import RunFile, now
+from manyviews.track.run_file import RunFile, claim, now
 
 FinalStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -53,6 +53,7 @@ class NullTracker:
 
     def start(self, record: RunRecord) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = claim(self._folder)  # a second process would tear the journal
         self._file = RunFile.begin(self._folder, record, uri=None)
 
     def artifact(self, path: Path, to: str = "") -> None:
@@ -64,6 +65,7 @@ class NullTracker:
     def finish(self, status: FinalStatus) -> None:
         assert self._file is not None, "finish before start"
         self._file.change(status=status, ended=now())
+        self._lock.release()
 
     def where_to_look(self) -> str:
         return f"not tracked; its metrics are in {self._folder / 'journal.jsonl'}"
