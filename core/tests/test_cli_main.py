@@ -288,6 +288,40 @@ class TestTheWholeWay:
         assert (tmp_path / trained / "results.json").is_file()
         assert (tmp_path / "results.csv").read_text().startswith("task,")
         assert manyviews("evaluate", trained, "--task", "knn", "--json")[0] == 0
+        status, _, err = manyviews("evaluate", trained, "--csv", "no/results.csv")
+        assert (status, err) == (2, "Error: --csv: there is no folder no\n")
+
+    def test_a_run_that_goes_on_is_judged_and_left_alone(self, trained: str, manyviews: Manyviews, tmp_path: Path) -> None:
+        lock = claim(tmp_path / trained)
+        status, out, err = manyviews("evaluate", trained)
+        lock.release()
+        assert (status, "pretrained encoder" in out) == (0, True)
+        assert "the result is not stored with the run" in err
+        assert not (tmp_path / trained / "results.json").exists()
+
+    def test_a_store_that_cannot_be_used_leaves_no_run(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        (tmp_path / "mine.yaml").write_text(RECIPE)
+        (tmp_path / "no.db").write_text("not a database")
+        status, _, err = manyviews("pretrain", "mine.yaml", "track={uri: 'sqlite:///no.db'}")
+        assert (status, "is not a sqlite database" in err) == (2, True)
+        assert not list(tmp_path.glob("runs/*"))
+
+    def test_a_place_where_no_run_can_be_made(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        (tmp_path / "mine.yaml").write_text(RECIPE)
+        status, _, err = manyviews("pretrain", "mine.yaml", "train.folder=mine.yaml")
+        assert (status, err.startswith("Error: train.folder: mine.yaml/")) == (2, True), err
+
+    def test_a_disk_that_is_full_while_embedding(
+        self, trained: str, manyviews: Manyviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(ToySource, "reading", classmethod(lambda cls, data, spec: cls(samples=6, spec=spec)))
+        monkeypatch.setattr(np, "save", full)
+        status, _, err = manyviews("embed", trained, "six", "-o", "e.npy")
+        assert (status, err) == (2, "Error: --output: e.npy could not be written (No space left on device); nothing was left there\n")
+        assert not [path.name for path in tmp_path.iterdir() if "e.npy" in path.name]
 
     def test_embedding_into_a_file(self, trained: str, manyviews: Manyviews, tmp_path: Path) -> None:
         np.save(tmp_path / "series.npy", np.zeros(1))

@@ -163,3 +163,20 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_not_saved(toy_recipe: Mak
     folder = next(Path(recipe.train.folder).iterdir())
     assert json.loads((folder / "run.json").read_text())["status"] == "FAILED"
     assert checkpoint.checkpoints(folder / "checkpoints") == []
+
+
+def test_a_manifest_without_its_format_is_none(tmp_path: Path) -> None:
+    saved = save(tmp_path)
+    (saved / "manifest.json").write_text('{"files": {}}')
+    with pytest.raises(CheckpointError, match="not a checkpoint's manifest"):
+        checkpoint.read_manifest(saved)
+
+
+def test_an_interrupt_while_saving_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -78,6 +78,19 @@ def test_names_and_rhythm() -> None:
     assert metrics == online(model, 20)
 
 
+def test_labels_of_samples_are_refused_for_tokens_when_these_are_counted() -> None:
+    source = Watched()
+    online = OnlineEvaluation((Planned("p", LinearProbe()),), source, unit="token")
+    with pytest.raises(DataError, match="64 labels .* for 512 units; expected one for each\nThese are labels of samples"):
+        online.units(encoder(source))
+
+
+def test_what_cannot_be_judged_is_refused_when_tokens_are_counted() -> None:
+    source = Nodes()
+    with pytest.raises(DataError, match="k=5000"):
+        OnlineEvaluation((Planned("k", KNN(k=5000)),), source, unit="token").units(encoder(source))
+
+
 def test_a_plan_names_tasks_apart() -> None:
     probe = Evaluation.model_validate({"task": "linear_probe", "every": 5})
     flat = Evaluation.model_validate({"task": "linear_probe", "form": "flat"})
