@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ from manyviews.recipe.load import load_recipe, to_yaml
 from manyviews.recipe.reader import parse
 from manyviews.recipe.tree import plain
 from manyviews.testing.toy import ToySource
+from manyviews.track.run_file import claim
 
 Manyviews = Callable[..., tuple[int, str, str]]
 
@@ -320,7 +322,10 @@ class TestTheWholeWay:
         monkeypatch.setattr(ToySource, "reading", classmethod(lambda cls, data, spec: cls(samples=6, spec=spec)))
         monkeypatch.setattr(np, "save", full)
         status, _, err = manyviews("embed", trained, "six", "-o", "e.npy")
-        assert (status, err) == (2, "Error: --output: e.npy could not be written (No space left on device); nothing was left there\n")
+        assert (status, err) == (
+            2,
+            "Error: --output: e.npy could not be written (No space left on device); nothing was left there\n",
+        )
         assert not [path.name for path in tmp_path.iterdir() if "e.npy" in path.name]
 
     def test_embedding_into_a_file(self, trained: str, manyviews: Manyviews, tmp_path: Path) -> None:

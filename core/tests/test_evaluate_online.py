@@ -81,7 +81,7 @@ def test_names_and_rhythm() -> None:
 def test_labels_of_samples_are_refused_for_tokens_when_these_are_counted() -> None:
     source = Watched()
     online = OnlineEvaluation((Planned("p", LinearProbe()),), source, unit="token")
-    with pytest.raises(DataError, match="64 labels .* for 512 units; expected one for each\nThese are labels of samples"):
+    with pytest.raises(DataError, match=r"64 labels .* for 512 units; expected one for each\nThese are labels of samples"):
         online.units(encoder(source))
 
 
