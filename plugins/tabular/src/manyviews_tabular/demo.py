@@ -25,7 +25,7 @@ def prepare(folder: Path) -> Demo:
         f"Breast cancer (Wisconsin), {len(frame)} cell samples x 30 measurements, with scikit-learn: {table}",
         {
             "data": {"path": str(table), "target": "diagnosis"},
-            "train": {"epochs": 40, "batch_size": 64, "watch_every": 50},
+            "train": {"epochs": 40, "batch_size": 64, "watch_every": 50, "threads": 1},
             "evaluate": [{"task": "linear_probe", "every": 60}, few(30), {"task": "effective_rank"}, {"task": "spread"}],
         },
     )
@@ -42,7 +42,7 @@ def _adult(table: Path) -> Demo:
         f"Adult census, 48,842 rows x 14 columns: {table}",
         {
             "data": {"path": str(table), "target": "income", "splits": str(table.with_name("adult_split.csv"))},
-            "train": {"epochs": 6},
+            "train": {"epochs": 6, "threads": 1},
             "evaluate": [{"task": "linear_probe", "every": 100}, few(1000), {"task": "effective_rank"}, {"task": "spread"}],
         },
     )
