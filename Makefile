@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := core plugins/tabular
+PACKAGES := core plugins/tabular plugins/graphs
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test lint type format bench clean

@@ -12,7 +12,9 @@ from jaxtyping import install_import_hook
 CORE = (
     "lengths layout mask view encoding encoder objective source distributed nets views objectives engine evaluate testing.toy"
 )
-install_import_hook([*(f"manyviews.{name}" for name in CORE.split()), "manyviews_tabular"], "beartype.beartype")
+install_import_hook(
+    [*(f"manyviews.{name}" for name in CORE.split()), "manyviews_tabular", "manyviews_graphs"], "beartype.beartype"
+)
 pytest.register_assert_rewrite("manyviews.testing")
 pytest_plugins = ["manyviews.testing.fixtures"]
 

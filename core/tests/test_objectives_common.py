@@ -244,7 +244,7 @@ def test_missing_content_stays_out_of_the_reconstruction_loss() -> None:
     steps[0, 1] = float("nan")
 
     def loss(content: torch.Tensor) -> torch.Tensor:
-        setup.student.encoder.targets = lambda batch: content
+        setup.student.encoder.targets = lambda batch, tokens: content[tokens]
         return setup.loss().value
 
     setup.student.encoder.eval()

@@ -9,7 +9,15 @@ import torch
 from torch.testing import assert_close
 
 from manyviews import distributed
-from manyviews.objectives.masked_reconstruction import cross_entropies, errors, normalized, scaled_cosine_errors
+from manyviews.errors import UserError
+from manyviews.objectives.masked_reconstruction import (
+    MaskedReconstruction,
+    cross_entropies,
+    errors,
+    normalized,
+    scaled_cosine_errors,
+)
+from manyviews.testing.toy import ToyEncoder, ToySpec
 
 NAN = float("nan")
 
@@ -108,3 +116,11 @@ def test_gradient() -> None:
     assert torch.autograd.gradcheck(lambda p: errors(p, target, "l1")[0], prediction)
     assert torch.autograd.gradcheck(lambda p: scaled_cosine_errors(p, target, 3.0)[0], prediction)
     assert torch.autograd.gradcheck(lambda p: cross_entropies(p, torch.tensor([0, -1, 2, 1]))[0], prediction)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_an_encoder_without_content_to_reconstruct_is_refused(loss: str) -> None:
+    encoder = ToyEncoder(ToySpec(channels=4))
+    encoder.target_channels = encoder.target_classes = 0
+    with pytest.raises(UserError, match=f"`loss: {loss}` needs .*; ToyEncoder has none"):
+        MaskedReconstruction(loss=loss).predictor(encoder, encoder.width)

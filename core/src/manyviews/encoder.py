@@ -50,8 +50,11 @@ class Encoder(nn.Module, ABC):
     def forward(self, view: View) -> Encoding:
         """Encode what the view shows. Hidden tokens are dropped (`present` says which are left) or replaced."""
 
-    def targets(self, batch: OwnBatch) -> Float[Tensor, "tokens channels"]:
-        """The raw content of each token, for reconstruction. With TOKEN_TARGETS only."""
+    def targets(self, batch: OwnBatch, tokens: Int[Tensor, "asked"]) -> Float[Tensor, "asked channels"]:
+        """The raw content of these tokens (places in the layout's list), for reconstruction. With TOKEN_TARGETS only.
+
+        Asked token by token, since the content of all may not fit into memory: a graph's sparse features, made dense.
+        """
         raise ValueError(f"{type(self).__name__} gives no token targets (it does not offer TOKEN_TARGETS)")
 
     def classes(self, batch: OwnBatch) -> Int[Tensor, "tokens"]:

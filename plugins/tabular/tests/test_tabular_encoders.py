@@ -129,7 +129,7 @@ def test_gradients_reach_every_parameter_but_those_of_hidden_tokens(encoder, sou
 def test_targets_hold_numbers_and_one_hot_levels(source):
     encoder = TableTransformer(source.spec, width=8, depth=1, heads=2)
     batch = source.batch(np.arange(60))
-    targets = encoder.targets(batch).reshape(60, encoder.columns, encoder.target_channels)
+    targets = encoder.targets(batch, torch.arange(60 * encoder.columns)).reshape(60, encoder.columns, encoder.target_channels)
     numeric = batch.values.shape[1]
     assert targets.isnan()[:, :numeric, 1:].all()
     assert targets.isnan()[:, numeric:, 0].all()
@@ -167,7 +167,7 @@ def test_tables_of_one_kind(make, kind):
     batch = source.batch(np.arange(4))
     encoding = encoder(shown(encoder, batch))
     assert encoding.pooled.isfinite().all()
-    assert encoder.targets(batch).shape == (4 * encoder.columns, encoder.target_channels)
+    assert encoder.targets(batch, torch.tensor([0])).shape == (1, encoder.target_channels)
     assert encoder.classes(batch).shape == (4 * encoder.columns,)
 
 

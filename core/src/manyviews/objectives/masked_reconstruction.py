@@ -95,6 +95,11 @@ class MaskedReconstruction(Objective):
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module:
         out = encoder.target_classes if self.loss == "cross_entropy" else encoder.target_channels
+        if not out:
+            what = "classes for its tokens" if self.loss == "cross_entropy" else "raw content of its tokens"
+            raise UserError(
+                f"masked_reconstruction: `loss: {self.loss}` needs {what}; {type(encoder).__name__} has none of these data"
+            )
         if self.normalize_targets and out < 2:
             raise UserError(
                 f"masked_reconstruction: `normalize_targets` needs tokens of 2 or more channels, {type(encoder).__name__}'s "
@@ -113,7 +118,7 @@ class MaskedReconstruction(Objective):
         with exact(prediction):
             if self.loss == "cross_entropy":
                 return self._classes(prediction, student.encoder.classes(view.batch)[tokens])
-            return self._numbers(prediction, student.encoder.targets(view.batch)[tokens].detach().to(prediction.dtype))
+            return self._numbers(prediction, student.encoder.targets(view.batch, tokens).detach().to(prediction.dtype))
 
     def _classes(self, prediction: Float[Tensor, "asked out"], classes: Int[Tensor, "asked"]) -> Loss:
         values, known = cross_entropies(prediction, classes)

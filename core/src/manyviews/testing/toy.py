@@ -154,8 +154,8 @@ class ToyEncoder(Encoder):
         tokens = self.transformer(tokens + positions, lengths)
         return Encoding(tokens, present, lengths, lengths.mean(tokens))
 
-    def targets(self, batch: ToyBatch) -> Float[Tensor, "tokens channels"]:
-        return batch.steps
+    def targets(self, batch: ToyBatch, tokens: Int[Tensor, "asked"]) -> Float[Tensor, "asked channels"]:
+        return batch.steps[tokens]
 
     def classes(self, batch: ToyBatch) -> Int[Tensor, "tokens"]:
         return (batch.steps[:, 0] > 0).long()

@@ -51,7 +51,7 @@ class TableEncoder(Encoder, ABC):
         levels = (batch.codes.long() - RARE).clamp(min=-1)  # MISSING and UNSEEN are -1: nothing to predict
         return torch.cat([bins, levels], dim=1).flatten()
 
-    def targets(self, batch: TableBatch) -> Float[Tensor, "tokens channels"]:
+    def targets(self, batch: TableBatch, tokens: Int[Tensor, "asked"]) -> Float[Tensor, "asked channels"]:
         rows = len(batch)
         values = batch.values.masked_fill(batch.missing, torch.nan)
         numbers = F.pad(values[..., None], (0, self.target_channels - 1), value=torch.nan)
@@ -61,7 +61,7 @@ class TableEncoder(Encoder, ABC):
         one_hot = F.one_hot(levels.where(known, 0), max(channels, 1))[..., :channels].to(values.dtype)
         one_hot = one_hot.masked_fill(~known[..., None] | self._beyond(channels), torch.nan)
         categories = F.pad(one_hot, (1, 0), value=torch.nan)
-        return torch.cat([numbers, categories], dim=1).reshape(rows * self.columns, self.target_channels)
+        return torch.cat([numbers, categories], dim=1).reshape(rows * self.columns, self.target_channels)[tokens]
 
     def _beyond(self, channels: int) -> Tensor:
         """Channels that are no level of a categorical column."""

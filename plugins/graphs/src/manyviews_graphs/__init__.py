@@ -1,0 +1,1 @@
+"""Graphs for manyviews: one large graph, many small ones, or sampled neighbourhoods; nodes as tokens."""
