@@ -83,6 +83,7 @@ class Echoes:
     """Two echoes."""
     gives = frozenset({Trait.SEVERAL_VIEWS})
     needs = frozenset()
+    target = None
     def __init__(self, *, gain: tuple[float, float] = (0.5, 2.0)) -> None:
         self.gain = gain
 
@@ -90,6 +91,7 @@ class Ordered:
     """Two echoes, token by token."""
     gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS})
     needs = frozenset()
+    target = None
 
 class Match:
     """Pull the views of a sample together.
@@ -102,6 +104,7 @@ class Match:
         margin: Slack, or `auto`.
     """
     needs = frozenset({Trait.SEVERAL_VIEWS})
+    target = None
     across = "each process on its own"
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from manyviews.errors import RecipeError
-from manyviews.plugins.match import Facts, check_fit, facts_of
+from manyviews.plugins.match import Facts, check_fit, facts_of, first_pair
 from manyviews.plugins.matrix import matrix
 from manyviews.plugins.registry import registry
 from manyviews.traits import Trait
@@ -86,6 +86,28 @@ def test_what_views_ask_of_an_encoder_counts() -> None:
     views = Facts("placed", frozenset({Trait.SEVERAL_VIEWS}), frozenset({Trait.PLACED_TOKENS}))
     with pytest.raises(RecipeError, match="view generator `placed` needs an encoder whose tokens lie on a grid"):
         check_fit(facts("objective", "match"), views, facts("encoder", "net"), unit="sample", domain="sonar")
+
+
+class Rotation: ...
+
+
+class Puzzle: ...
+
+
+def test_the_answer_to_another_pretext_question_is_none() -> None:
+    pretext = frozenset({Trait.PRETEXT_TARGET})
+    objective, encoder = Facts("rotation", pretext, target=Rotation), facts("encoder", "deaf")
+    check_fit(objective, Facts("turned", pretext, target=Rotation), encoder, unit="sample", domain="sonar")
+    with pytest.raises(RecipeError, match=r"the answer to a pretext task \(Rotation\); not given by views `shuffled`"):
+        check_fit(objective, Facts("shuffled", pretext, target=Puzzle), encoder, unit="sample", domain="sonar")
+
+
+def test_views_that_give_least_beside_what_is_asked_come_first() -> None:
+    several = frozenset({Trait.SEVERAL_VIEWS})
+    views = [Facts("with an answer", several | {Trait.PRETEXT_TARGET}, target=Rotation), Facts("plain", several)]
+    pair = first_pair(Facts("contrast", several), views, [facts("encoder", "deaf")], "sample")
+    assert pair is not None
+    assert pair[0].name == "plain"
 
 
 def test_the_matrix_says_what_runs_and_why_not() -> None:

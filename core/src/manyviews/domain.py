@@ -25,3 +25,5 @@ class Domain:
     """`module:folder` of its recipes inside the installed package."""
     demo: str | None = None
     """`module:function` of its demo: takes a folder, prepares data in it and returns a `manyviews.demo.Demo`."""
+    trial: str | None = None
+    """`module:attribute` of its `manyviews.testing.trial.Trial`: the small data that the conformance kit runs it on."""

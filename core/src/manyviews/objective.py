@@ -55,6 +55,8 @@ class Objective(nn.Module, ABC):
     """
 
     needs: frozenset[Trait] = frozenset()
+    target: type | None = None
+    """Class of the `View.target` that it asks for, where `needs` has PRETEXT_TARGET."""
     across: str = "mean over samples: the processes' gradients are averaged"
 
     def head(self, encoder: Encoder, width: int) -> nn.Module:

@@ -45,6 +45,8 @@ class ViewGenerator(nn.Module, ABC):
     gives: frozenset[Trait] = frozenset()
     needs: frozenset[Trait] = frozenset()
     """What it asks of the encoder."""
+    target: type | None = None
+    """Class of `View.target`, where `gives` has PRETEXT_TARGET: only an objective that asks for this class is answered."""
 
     @abstractmethod
     def forward(self, batch: OwnBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:

@@ -11,7 +11,7 @@ from manyviews.engine.model import Part
 from manyviews.evaluate.plan import Planned, plan
 from manyviews.evaluate.task import Task
 from manyviews.objective import Objective
-from manyviews.plugins.match import Facts, check_fit
+from manyviews.plugins.match import Facts, check_fit, facts_of
 from manyviews.plugins.registry import registry
 from manyviews.plugins.schema import build, spec_type, takes_spec
 from manyviews.recipe.errors import located
@@ -62,7 +62,7 @@ def build_terms(recipe: Recipe, spec: Spec | None) -> list[Part]:
             if spec is not None or not takes_spec(views.load()):
                 made = cast(ViewGenerator, build(views, term.views.parameters, key=f"{prefix}views", spec=spec))
                 parts.append(Part(made, loss, term.weight))
-            _check_fit(recipe, Facts(objective.name, loss.needs), Facts(views.name, made.gives, made.needs), prefix)
+            _check_fit(recipe, facts_of(objective.name, "objective", loss), facts_of(views.name, "views", made), prefix)
     return parts
 
 

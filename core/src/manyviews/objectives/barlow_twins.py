@@ -94,6 +94,7 @@ class BarlowTwins(Objective):
     """
 
     needs = frozenset({Trait.SEVERAL_VIEWS})
+    target = Mixture
     across = "correlations over the units of all processes; every process computes the whole loss"
 
     def __init__(

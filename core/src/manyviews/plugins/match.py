@@ -25,6 +25,8 @@ class Facts:
     """What an objective needs, a view generator gives, an encoder offers."""
     needs: frozenset[Trait] = NONE
     """What a view generator needs of the encoder."""
+    target: type | None = None
+    """Class of the pretext target that an objective asks for, that a view generator gives."""
 
 
 def asked_of(objective: Facts, unit: Unit) -> frozenset[Trait]:
@@ -40,7 +42,10 @@ def asked_by(views: Facts) -> frozenset[Trait]:
 
 def lacking(objective: Facts, views: Facts, encoder: Facts, unit: Unit) -> frozenset[Trait]:
     """What is needed and not given; empty where the parts fit."""
-    return (asked_of(objective, unit) | asked_by(views)) - views.traits - encoder.traits - ENGINE_GIVES
+    given = views.traits | encoder.traits | ENGINE_GIVES
+    if objective.target is not None and not issubclass(views.target or object, objective.target):
+        given -= {Trait.PRETEXT_TARGET}  # the answer to another question
+    return (asked_of(objective, unit) | asked_by(views)) - given
 
 
 def check_fit(objective: Facts, views: Facts, encoder: Facts, *, unit: Unit, domain: str, key: str = "objective") -> None:
@@ -72,7 +77,8 @@ def _complaint(lack: frozenset[Trait], objective: Facts, views: Facts, encoder: 
     wanted = of_objective or lack
     blamed = [f"views `{views.name}`"] if wanted - OF_ENCODERS else []
     blamed += [f"encoder `{encoder.name}`"] if wanted & OF_ENCODERS else []
-    return f"{needing} needs{on_tokens} {said(wanted)}; not given by {' and '.join(blamed)}"
+    question = f" ({objective.target.__name__})" if objective.target and Trait.PRETEXT_TARGET in wanted else ""
+    return f"{needing} needs{on_tokens} {said(wanted)}{question}; not given by {' and '.join(blamed)}"
 
 
 def said(traits: Iterable[Trait]) -> str:
@@ -99,8 +105,12 @@ def _remedy(objective: Facts, views: Facts, encoder: Facts, unit: Unit, domain: 
 
 
 def first_pair(objective: Facts, views: Sequence[Facts], encoders: Sequence[Facts], unit: Unit) -> tuple[Facts, Facts] | None:
-    """Views and an encoder with which an objective runs; None where there are none."""
-    pairs = ((some, encoder) for some in views for encoder in encoders)
+    """Views and an encoder with which an objective runs; None where there are none.
+
+    Views that give least beyond what is asked come first: a pretext task's third view is no view to contrast.
+    """
+    modest = sorted(views, key=lambda some: len(some.traits - asked_of(objective, unit)))
+    pairs = ((some, encoder) for some in modest for encoder in encoders)
     return next(((some, encoder) for some, encoder in pairs if not lacking(objective, some, encoder, unit)), None)
 
 
@@ -113,9 +123,9 @@ def facts_of(name: str, kind: str, part: Any) -> Facts:
     """What an objective, a view generator or an encoder, class or instance, says of itself; no other kind says anything."""
     match kind:
         case "objective":
-            return Facts(name, part.needs)
+            return Facts(name, part.needs, target=part.target)
         case "views":
-            return Facts(name, part.gives, part.needs)
+            return Facts(name, part.gives, part.needs, part.target)
         case "encoder":
             return Facts(name, part.offers)
         case _:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from manyviews.objective import Unit
 from manyviews.plugins.match import Facts, first_pair, known_facts, lacking, said
-from manyviews.plugins.registry import registry
+from manyviews.plugins.registry import Registry, registry
 
 UNITS: tuple[Unit, ...] = ("sample", "token")
 
@@ -25,9 +25,13 @@ class Cell:
     why_not: str
 
 
-def matrix() -> list[Cell]:
-    """Every objective on every usable domain; a domain's own objectives on that domain alone."""
-    found = registry()
+def matrix(found: Registry | None = None) -> list[Cell]:
+    """Every objective on every usable domain; a domain's own objectives on that domain alone.
+
+    Args:
+        found: What is installed; None: everything that is.
+    """
+    found = found or registry()
     facts = {kind: known_facts(found, kind) for kind in ("objective", "views", "encoder")}
     cells = []
     for domain in found.domains():

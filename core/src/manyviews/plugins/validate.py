@@ -25,6 +25,8 @@ def complaint(found: Any, entry_name: str) -> str | None:
         return f"Domain.recipes is {found.recipes!r}; write `module:folder`"
     if found.demo is not None and not _PATH.fullmatch(str(found.demo)):
         return f"Domain.demo is {found.demo!r}; write `module:attribute`"
+    if found.trial is not None and not _PATH.fullmatch(str(found.trial)):
+        return f"Domain.trial is {found.trial!r}; write `module:attribute`"
     return _complaint_about_components(found)
 
 

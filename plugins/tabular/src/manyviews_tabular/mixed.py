@@ -28,6 +28,7 @@ class MixedViews(ViewGenerator):
     """
 
     gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS, Trait.PRETEXT_TARGET})
+    target = Mixture
 
     def __init__(self, *, corruption: Annotated[float, Field(gt=0, le=1)] = 0.3) -> None:
         super().__init__()

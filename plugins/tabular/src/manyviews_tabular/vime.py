@@ -43,6 +43,7 @@ class VimeCorruption(ViewGenerator):
     """
 
     gives = frozenset({Trait.PRETEXT_TARGET})
+    target = Corruption
 
     def __init__(self, *, corruption: Annotated[float, Field(gt=0, lt=1)] = 0.3) -> None:
         super().__init__()
@@ -89,6 +90,7 @@ class Vime(Objective):
     """
 
     needs = frozenset({Trait.PRETEXT_TARGET, Trait.TOKEN_CLASSES})
+    target = Corruption
     across = "means over the cells of all processes"
 
     def __init__(self, *, alpha: NonNegativeFloat = 2.0) -> None:
