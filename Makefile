@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := core plugins/tabular plugins/graphs
+PACKAGES := core plugins/tabular plugins/graphs plugins/speech
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test lint type format bench clean
@@ -13,6 +13,7 @@ $(STAMP): constraints.txt pyproject.toml core/pyproject.toml $(wildcard plugins/
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev -e "./core[mlflow]" $(addprefix -e ./,$(filter-out core,$(PACKAGES)))
+	$(BIN)/python -m manyviews_speech.torchaudio_cpu
 	touch $@
 
 demo: setup

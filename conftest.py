@@ -13,7 +13,7 @@ CORE = (
     "lengths layout mask view encoding encoder objective source distributed nets views objectives engine evaluate testing.toy"
 )
 install_import_hook(
-    [*(f"manyviews.{name}" for name in CORE.split()), "manyviews_tabular", "manyviews_graphs"], "beartype.beartype"
+    [*(f"manyviews.{name}" for name in CORE.split()), "manyviews_tabular", "manyviews_graphs", "manyviews_speech"], "beartype.beartype"
 )
 pytest.register_assert_rewrite("manyviews.testing")
 pytest_plugins = ["manyviews.testing.fixtures"]

@@ -1,0 +1,1 @@
+"""Speech and sound for manyviews: waveforms in, frame and clip embeddings out."""

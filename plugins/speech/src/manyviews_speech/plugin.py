@@ -1,0 +1,24 @@
+"""What this package brings, as text: imported by the registry at every start, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from manyviews.domain import Domain
+from manyviews.hookspecs import hookimpl
+
+
+@hookimpl
+def manyviews_domain() -> Domain:
+    """The domain `speech`."""
+    return Domain(
+        name="speech",
+        summary="Speech and sound: wav, flac, ogg, mp3; frames or patches as tokens",
+        core="~=0.1.0",
+        components={
+            "source": {},
+            "encoder": {},
+            "views": {},
+            "objective": {},
+            "task": {},
+        },
+        recipes="manyviews_speech:recipes",
+    )

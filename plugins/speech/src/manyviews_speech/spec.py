@@ -1,0 +1,42 @@
+"""What encoders and views must know of the sound, stored with every checkpoint."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from manyviews.source import Spec
+
+
+class FeatureSpec(BaseModel):
+    """How features are made from a waveform. Times in milliseconds, frequencies in Hz."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["logmel", "fbank", "mfcc"] = "logmel"
+    """`logmel`: log of torchaudio's MelSpectrogram; `fbank`, `mfcc`: Kaldi's."""
+    channels: int = 80
+    """Mel bands, or cepstral coefficients."""
+    window: float = 25.0
+    hop: float = 10.0
+    low: float = 20.0
+    high: float | None = None
+    """None: half the rate."""
+
+
+class AudioSpec(Spec):
+    """Fitted on training clips only; new sound is read as it says."""
+
+    rate: int
+    """Samples a second that every file is brought to."""
+    mono: Literal["mean", "first", "refuse"] = "mean"
+    """What becomes of several channels."""
+    features: FeatureSpec | None = None
+    """None: encoders of waveforms alone."""
+    mean: tuple[float, ...] = ()
+    """Of each feature channel over the training frames; features are given to encoders standardised by these."""
+    std: tuple[float, ...] = ()
+    chunk: float | None = None
+    """Seconds of the pieces that longer recordings are cut into; None: whole."""
+    speakers: tuple[str, ...] = ()
