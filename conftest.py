@@ -12,9 +12,8 @@ from jaxtyping import install_import_hook
 CORE = (
     "lengths layout mask view encoding encoder objective source distributed nets views objectives engine evaluate testing.toy"
 )
-install_import_hook(
-    [*(f"manyviews.{name}" for name in CORE.split()), "manyviews_tabular", "manyviews_graphs", "manyviews_speech"], "beartype.beartype"
-)
+PLUGINS = sorted(f"manyviews_{path.name}" for path in (Path(__file__).parent / "plugins").iterdir())
+install_import_hook([*(f"manyviews.{name}" for name in CORE.split()), *PLUGINS], "beartype.beartype")
 pytest.register_assert_rewrite("manyviews.testing")
 pytest_plugins = ["manyviews.testing.fixtures"]
 
