@@ -26,6 +26,7 @@ from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective, Unit
 from manyviews.objectives.barlow_twins import BarlowTwins, Mixture
 from manyviews.objectives.byol import BYOL
+from manyviews.objectives.cca_ssg import CCASSG
 from manyviews.objectives.dino import DINO
 from manyviews.objectives.jepa import JEPA
 from manyviews.objectives.lejepa import LeJEPA
@@ -49,6 +50,8 @@ CHECKS: dict[str, tuple[Callable[[], Objective], Unit]] = {
     "barlow_twins mixed": (lambda: BarlowTwins(hidden=8, norm="layer", mixed_weight=5.0), "sample"),
     "byol": (lambda: BYOL(hidden=8, out=6, norm="layer"), "sample"),
     "byol of tokens": (lambda: BYOL(hidden=8, out=6, norm="layer"), "token"),
+    "cca_ssg": (lambda: CCASSG(decorrelation_weight=0.1), "sample"),
+    "cca_ssg of tokens": (lambda: CCASSG(), "token"),
     "dino": (lambda: DINO(hidden=8, bottleneck=4, out=16), "sample"),
     "dino of tokens": (lambda: DINO(hidden=8, bottleneck=4, out=16), "token"),
     "lejepa": (lambda: LeJEPA(hidden=8, out=6, slices=16, norm="layer"), "sample"),

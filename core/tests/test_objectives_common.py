@@ -17,6 +17,7 @@ from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective, Unit
 from manyviews.objectives.barlow_twins import BarlowTwins, Mixture
 from manyviews.objectives.byol import BYOL
+from manyviews.objectives.cca_ssg import CCASSG
 from manyviews.objectives.dino import DINO
 from manyviews.objectives.jepa import JEPA
 from manyviews.objectives.lejepa import LeJEPA
@@ -34,6 +35,7 @@ JOINT: dict[str, Callable[[], Objective]] = {
     "barlow_twins": lambda: BarlowTwins(hidden=8),
     "barlow_twins_mixed": lambda: BarlowTwins(hidden=8, mixed_weight=5.0),
     "byol": lambda: BYOL(hidden=8, out=6),
+    "cca_ssg": lambda: CCASSG(),
     "dino": lambda: DINO(hidden=8, bottleneck=4, out=16),
     "lejepa": lambda: LeJEPA(hidden=8, out=6, slices=32),
 }
@@ -48,7 +50,8 @@ MASKED: dict[str, Callable[[], Objective]] = {
     },
 }
 EVERY = JOINT | MASKED
-ALONE = ("ntxent", "dcl", "vicreg", "barlow_twins", "lejepa")
+ALONE = ("ntxent", "dcl", "vicreg", "barlow_twins", "cca_ssg", "lejepa")
+WITH_BATCH_NORM = tuple(name for name in (*ALONE, "byol") if name != "cca_ssg")
 REGULARIZED = ("jepa_vicreg", "jepa_sigreg")
 
 
@@ -160,7 +163,7 @@ def test_a_single_unit_is_refused(name: str) -> None:
         setup.loss()
 
 
-@pytest.mark.parametrize("name", [*ALONE, "byol"])
+@pytest.mark.parametrize("name", WITH_BATCH_NORM)
 def test_batch_norm_of_a_single_unit_is_refused(name: str) -> None:
     with pytest.raises(
         UserError, match="the head's BatchNorm takes statistics over the units of a batch, and this batch has 1"

@@ -8,6 +8,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
     "objective": {
         "barlow_twins": "manyviews.objectives.barlow_twins:BarlowTwins",
         "byol": "manyviews.objectives.byol:BYOL",
+        "cca_ssg": "manyviews.objectives.cca_ssg:CCASSG",
         "dino": "manyviews.objectives.dino:DINO",
         "jepa": "manyviews.objectives.jepa:JEPA",
         "lejepa": "manyviews.objectives.lejepa:LeJEPA",
