@@ -48,7 +48,7 @@ def unit_columns(z: Float[Tensor, "*views units width"], eps: float = 1e-10) -> 
     `eps` is added to the variance against collapse. It is smaller than a BatchNorm's, since here no layer has brought
     embeddings to unit scale first: those of a GCN over normalised features vary by 1e-5.
     """
-    return standardize(z, eps) / z.shape[-2] ** 0.5
+    return standardize(z, eps) / float(z.shape[-2]) ** 0.5
 
 
 class CCASSG(Objective):
