@@ -12,6 +12,7 @@ as in the paper.
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import torch
@@ -48,7 +49,7 @@ def unit_columns(z: Float[Tensor, "*views units width"], eps: float = 1e-10) -> 
     `eps` is added to the variance against collapse. It is smaller than a BatchNorm's, since here no layer has brought
     embeddings to unit scale first: those of a GCN over normalised features vary by 1e-5.
     """
-    return standardize(z, eps) / float(z.shape[-2]) ** 0.5
+    return standardize(z, eps) / math.sqrt(z.shape[-2])
 
 
 class CCASSG(Objective):
