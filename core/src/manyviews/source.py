@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import BaseModel, ConfigDict
 
 from manyviews.batch import Batch
@@ -40,7 +40,25 @@ class Labels:
     """Class indices (int64, -1 unlabelled) or numbers (float64, NaN unlabelled)."""
     classes: tuple[str, ...] = ()
     splits: Shaped[np.ndarray, "units"] | None = None
-    """Split of every unit for probes, where it is not its sample's: the nodes of one graph. None: `Source.splits`."""
+    """Split of every unit for probes, where it is not its sample's: the nodes of one graph; "" where a unit is in none (public
+    splits name few nodes). None: `Source.splits`."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of units that belong together or not: links of a graph, recordings of one speaker, one place at two times.
+
+    What tells them (the edges asked for) is kept out of the batches, or the answer would be in the question.
+    """
+
+    name: str
+    left: Int[np.ndarray, "pairs"]
+    right: Int[np.ndarray, "pairs"]
+    """Numbers of units: samples, or tokens counted through all samples where the unit is a token (as `Labels.values`)."""
+    same: Bool[np.ndarray, "pairs"]
+    """True where the two belong together."""
+    splits: Shaped[np.ndarray, "pairs"]
+    """`train` (a task may fit its score on these), `valid` or `test`."""
 
 
 class Source(ABC):
@@ -69,12 +87,20 @@ class Source(ABC):
     def batch(self, index: Int[np.ndarray, "samples"]) -> Batch:
         """The samples of these indices, collated, on the CPU, in native dtypes. May be called in a worker process."""
 
+    def sizes(self) -> Float[np.ndarray, "samples"] | None:
+        """How large each sample is (seconds, nodes), for batches capped by `train.batch_total`; None: all are alike."""
+        return None
+
     def splits(self) -> Shaped[np.ndarray, "samples"]:
         """`train`, `valid` or `test` for every sample. Pretraining reads `train` alone."""
         return np.full(len(self), "train")
 
     def labels(self) -> Labels | None:
         """What probes predict; None for unlabelled data. Never seen in pretraining."""
+        return None
+
+    def pairs(self) -> Pairs | None:
+        """Pairs that tasks are to tell apart; None where the data have none. Never seen in pretraining."""
         return None
 
     def groups(self) -> Shaped[np.ndarray, "samples"] | None:
@@ -84,6 +110,10 @@ class Source(ABC):
     def features(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples features"]:
         """The raw input as plain vectors, for the `raw input` row of every result table."""
         raise ValueError(f"{type(self).__name__} has no plain features")
+
+    def token_features(self, tokens: Int[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens features"]:
+        """The same of tokens (numbered through all samples, as `Labels.values`), for recipes whose unit is the token."""
+        raise ValueError(f"{type(self).__name__} has no plain features of tokens")
 
     def example(self) -> Any:
         """A few samples as a user of the served encoder would send them (a DataFrame, for tables); None: no such form."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, islice
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from manyviews.batch import Batch
+from manyviews.engine.packing import pack
 from manyviews.errors import UserError
 from manyviews.source import Source
 
@@ -24,7 +27,9 @@ class Order:
     """The endless sequence of training batches.
 
     Each epoch is a permutation of `samples`; a last, smaller batch is left out. With `blocks` (sizes of stored blocks)
-    the blocks are shuffled, and their samples among `window` blocks at a time, so that each block is read once.
+    the blocks are shuffled, and their samples among `window` blocks at a time, so that each block is read once. With
+    `cap`, batches hold `batch_size` samples at most and those whose `sizes` fit (see `packing`): epochs then differ in
+    their number of batches.
     """
 
     samples: Int[np.ndarray, "samples"]
@@ -34,8 +39,14 @@ class Order:
     world: int = 1
     blocks: Sequence[int] | None = None
     window: int = 16
+    sizes: Float[np.ndarray, "samples"] | None = None
+    """Size of each of `samples`."""
+    cap: float | None = None
 
     def __post_init__(self) -> None:
+        if self.cap is not None:
+            self._check_cap(self.cap)
+            return
         wanted = self.batch_size * self.world
         if wanted > len(self.samples):
             processes = f" x {self.world} processes" if self.world > 1 else ""
@@ -44,13 +55,43 @@ class Order:
                 f"set train.batch_size to {max(len(self.samples) // self.world, 1)} or less"
             )
 
-    @property
+    def _check_cap(self, cap: float) -> None:
+        if self.sizes is None:
+            raise UserError("train.batch_total: this source does not say how large its samples are; leave it out")
+        if self.sizes.max(initial=0) > cap:
+            raise UserError(
+                f"train.batch_total: {cap:g} is less than the largest sample, {self.sizes.max():g}; "
+                "set it higher, or let the source cut long samples"
+            )
+        if not self._packed(0):
+            raise UserError(
+                f"train.batch_total: the training samples fill fewer batches than there are processes, {self.world}"
+            )
+
+    @cached_property
     def per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Batches of an epoch; of the first one where they differ."""
+        if self.cap is not None:
+            return len(self._packed(0)) // self.world
         return len(self.samples) // (self.batch_size * self.world)
 
     def batches(self, start: int, stop: int) -> Iterator[Int[np.ndarray, "batch"]]:
         """Indices of batches `start` to `stop` (without), this process's share."""
+        return self._fixed(start, stop) if self.cap is None else islice(self._varying(), start, stop)
+
+    def _varying(self) -> Iterator[Int[np.ndarray, "batch"]]:
+        """Packed epoch by epoch; to go on at a step, the epochs before it are packed again, which costs a sort each."""
+        for epoch in count():
+            yield from self._packed(epoch)[self.rank :: self.world]
+
+    def _packed(self, epoch: int) -> list[Int[np.ndarray, "batch"]]:
+        assert self.sizes is not None
+        assert self.cap is not None
+        order = self._epoch(epoch)
+        sizes = self.sizes[np.searchsorted(self.samples, order)]
+        return pack(order, sizes, self.batch_size, self.cap, np.random.default_rng([self.seed, epoch, 1]), self.world)
+
+    def _fixed(self, start: int, stop: int) -> Iterator[Int[np.ndarray, "batch"]]:
         epoch, order = -1, self.samples
         for number in range(start, stop):
             if number // self.per_epoch != epoch:

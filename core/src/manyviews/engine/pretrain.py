@@ -23,10 +23,11 @@ from manyviews.engine.loader import Order
 from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms, plugins_of, read_spec
 from manyviews.engine.run import Run
+from manyviews.engine.surroundings import own_generators
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
 from manyviews.evaluate.online import OnlineEvaluation
-from manyviews.evaluate.plan import Planned
+from manyviews.evaluate.plan import Planned, missing
 from manyviews.plugins.registry import registry
 from manyviews.recipe.load import load_recipe, to_yaml
 from manyviews.recipe.model import Recipe
@@ -82,6 +83,11 @@ def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
     fabric = _fabric(recipe)
+    with own_generators(fabric.device):
+        return _run(fabric, recipe, name, source, resumed)
+
+
+def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
     build_terms(recipe, None)
     start = checkpoint.last(resumed.folder) if resumed else None
     manifest = checkpoint.read_manifest(start) if start else {}
@@ -99,12 +105,14 @@ def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None
 
 
 def _tasks(recipe: Recipe, source: Source) -> tuple[Planned, ...]:
-    """The recipe's tasks; those that need labels are left out, and named, where the data have none."""
+    """The recipe's tasks; those that need labels or pairs are left out, and named, where the data have none."""
     tasks = build_tasks(recipe)
-    without = sorted({item.name for item in tasks if item.task.needs_labels and source.labels() is None})
-    if without and distributed.rank() == 0:
-        print(f"The data have no labels: {', '.join(without)} left out of the evaluation", file=sys.stderr)
-    return tuple(item for item in tasks if item.name not in without)
+    lacking = {item.name: missing(item.task, source) for item in tasks}
+    for lack in ("labels", "pairs"):
+        without = ", ".join(name for name, what in lacking.items() if what == lack)
+        if without and distributed.rank() == 0:
+            print(f"The data have no {lack}: {without} left out of the evaluation", file=sys.stderr)
+    return tuple(item for item in tasks if lacking[item.name] is None)
 
 
 def _fabric(recipe: Recipe) -> Fabric:
@@ -127,7 +135,15 @@ def _trainer(fabric: Fabric, recipe: Recipe, source: Source) -> Trainer:
     train = recipe.train
     chosen = np.flatnonzero(source.splits() == "train")
     order = Order(
-        chosen, train.batch_size, train.seed, fabric.global_rank, fabric.world_size, source.blocks, train.shuffle_blocks
+        chosen,
+        train.batch_size,
+        train.seed,
+        fabric.global_rank,
+        fabric.world_size,
+        source.blocks,
+        train.shuffle_blocks,
+        None if (sizes := source.sizes()) is None else sizes[chosen],
+        train.batch_total,
     )
     encoder = build_encoder(recipe, source.spec)
     torch.manual_seed(train.seed + 1)
@@ -138,7 +154,6 @@ def _trainer(fabric: Fabric, recipe: Recipe, source: Source) -> Trainer:
             for part in (term.head, term.predictor):
                 if part is not None:
                     part.compile()
-    torch.manual_seed(train.seed + 2 + fabric.global_rank)  # dropout differs between processes, initial weights do not
     steps = train.steps or math.ceil(cast(float, train.epochs) * order.per_epoch / train.accumulate)
     trainer = Trainer(fabric, recipe, source, order, model, steps)
     _rehearse(trainer)

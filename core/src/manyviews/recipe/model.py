@@ -115,6 +115,11 @@ class Train(Strict):
     steps: PositiveInt | None = Field(None, description="Optimiser steps; or give `epochs`.")
     epochs: PositiveFloat | None = Field(None, description="Passes over the training samples; or give `steps`.")
     batch_size: PositiveInt = 256
+    batch_total: PositiveFloat | None = Field(
+        None,
+        description="Cap on a batch's size in the source's terms (seconds of sound, nodes), padding counted; samples of like "
+        "size then go together, `batch_size` of them at most. null: `batch_size` samples, whatever their size.",
+    )
     accumulate: PositiveInt = Field(1, description="Batches whose gradients are added up for one step.")
     precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(_number_as_text)] = "32"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

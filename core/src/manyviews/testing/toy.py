@@ -90,6 +90,9 @@ class ToySource(Source):
         steps = np.concatenate([self.series[i] for i in index])
         return ToyBatch(torch.from_numpy(steps), Lengths.of(self.lengths[index].tolist()))
 
+    def sizes(self) -> Float[np.ndarray, "samples"]:
+        return self.lengths.astype(np.float64)
+
     def splits(self) -> Shaped[np.ndarray, "samples"]:
         return np.array(["train", "train", "valid", "test"])[np.arange(len(self)) % 4]
 
