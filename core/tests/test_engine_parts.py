@@ -121,6 +121,7 @@ def test_window_gives_means_and_goes_on_where_it_was_saved() -> None:
     values = [{"loss": torch.tensor(float(i)), "rank": torch.tensor(2.0 * i)} for i in range(5)]
     for value in values[:3]:
         window.add(value)
+    window.settle()
     other = Window()
     other.restore(window.state(), torch.device("cpu"))
     for value in values[3:]:

@@ -2,7 +2,7 @@
 
     step-00000500/
       weights.safetensors   encoder, heads, predictors, objectives' state, teacher
-      trainer.pt            optimiser, random states, metric window; plain tensors and numbers (`weights_only`)
+      trainer.pt            optimiser, metric window, collapse watch; plain tensors and numbers (`weights_only`)
       recipe.yaml           the resolved recipe
       spec.json             what the encoder knows of the data
       manifest.json         step, versions, plugins, fingerprint of the data, MLflow run, SHA-256 of each file above

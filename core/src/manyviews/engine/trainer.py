@@ -20,7 +20,8 @@ from manyviews.engine.optim import make_optimizer, set_step
 from manyviews.engine.progress import Progress
 from manyviews.engine.schedules import momentum
 from manyviews.engine.signals import StopRequest
-from manyviews.engine.window import Window
+from manyviews.engine.surroundings import seeding
+from manyviews.engine.window import Rows, Window
 from manyviews.errors import UserError
 from manyviews.recipe.model import Recipe
 from manyviews.source import Source
@@ -36,9 +37,10 @@ class Trainer:
         self.fabric, self.recipe, self.source, self.order, self.plain = fabric, recipe, source, order, model
         self.steps, self.step = steps, 0
         self.model, self.optimizer = fabric.setup(model, make_optimizer(model, recipe.optim))
-        self.generator = torch.Generator(fabric.device)
+        self.generator, self.seed_dropout = torch.Generator(fabric.device), seeding(fabric.device)
         self.share = torch.tensor(1 / recipe.train.accumulate, device=fabric.device)  # of a batch's gradient in its step's
-        self.window, self.norms, self.watch = Window(), Window(), CollapseWatch()
+        self.window = Window(self._mean_over_processes if fabric.world_size > 1 else None)
+        self.norms, self.watch = Window(), CollapseWatch()  # norms are of averaged gradients, alike on all processes
         self._read_at = (time.monotonic(), 0)
 
     def train(self, report: Report, evaluate: Callable[[int], None], save: Callable[[], None]) -> signal.Signals | None:
@@ -57,7 +59,7 @@ class Trainer:
                     self._look(batches[-1], report, bar)
                 evaluate(self.step)
                 if done or (train.checkpoint_every and self.step % train.checkpoint_every == 0):
-                    self._refuse_nan_weights()
+                    self._settle()
                     save()
                 if done:
                     break
@@ -97,14 +99,16 @@ class Trainer:
         self.step += 1
 
     def _add_gradients(self, batch: Batch, number: int) -> None:
-        micro = self.step * self.recipe.train.accumulate + number
-        self.generator.manual_seed(mix(self.recipe.train.seed, micro, self.fabric.global_rank))
+        """Of one batch. All chance in it is a function of (seed, batch, process): a resumed run has no state to restore."""
+        seed, micro = self.recipe.train.seed, self.step * self.recipe.train.accumulate + number
+        self.generator.manual_seed(mix(seed, micro, self.fabric.global_rank))
+        self.seed_dropout(mix(seed + 2, micro, self.fabric.global_rank))
         loss = self.model(Step(batch, self.generator, self.window.add))
         self.fabric.backward(loss, gradient=self.share)
 
     def _read(self, report: Report, bar: Progress) -> None:
         """Take the means of the window from the device to the journal."""
-        values = self._mean_over_processes(self.window.read()) | self.norms.read()
+        values = self.window.read() | self.norms.read()
         self._refuse_nan(values["loss"])
         before, step = self._read_at
         now = time.monotonic()
@@ -115,12 +119,10 @@ class Trainer:
         report(self.step, {f"train/{key}": value for key, value in values.items()})
         bar.show(self.step, values["loss"])
 
-    def _mean_over_processes(self, values: dict[str, float]) -> dict[str, float]:
-        if self.fabric.world_size == 1:
-            return values
-        means = self.fabric.all_reduce(torch.tensor(list(values.values())), reduce_op="mean")
+    def _mean_over_processes(self, rows: Rows) -> Rows:
+        means = self.fabric.all_reduce(rows, reduce_op="mean")
         assert isinstance(means, Tensor)
-        return dict(zip(values, means.tolist(), strict=True))
+        return means
 
     def _look(self, batch: Batch, report: Report, bar: Progress) -> None:
         """The collapse watch, on the batch just trained on."""
@@ -138,19 +140,21 @@ class Trainer:
                 "Lower optim.lr, set optim.clip, or look at the data with `manyviews doctor`."
             )
 
-    def _refuse_nan_weights(self) -> None:
-        """The loss is of the weights before the step: a step that spoilt them shows in themselves."""
+    def _settle(self) -> None:
+        """What all processes do before one of them saves: metrics are averaged, and nothing that is not finite is saved.
+
+        The loss is of the weights before the step: a step that spoilt them shows in themselves.
+        """
+        self.norms.settle()
         sizes = torch.stack(torch._foreach_norm([p.detach() for p in self.plain.encoder.parameters()]))
         self._refuse_nan(self.window.peek().get("loss", 0.0) + 0.0 * float(sizes.sum()))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint's trainer.pt holds."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return {
             "step": self.step,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
             "window": self.window.state(),
             "norms": self.norms.state(),
             "watch": {"first_spread": self.watch.first_spread, "told": self.watch.told},
@@ -164,9 +168,6 @@ class Trainer:
         self.window.restore(state["window"], self.fabric.device)
         self.norms.restore(state["norms"], self.fabric.device)
         self.watch.first_spread, self.watch.told = state["watch"]["first_spread"], state["watch"]["told"]
-        torch.set_rng_state(state["random"]["cpu"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random"]["cuda"])
 
 
 def mix(seed: int, number: int, rank: int) -> int:

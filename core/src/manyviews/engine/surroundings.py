@@ -1,0 +1,27 @@
+"""What a run shares with the program around it: torch's global random generators, from which dropout draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def own_generators(device: torch.device) -> Iterator[None]:
+    """The global generators of the CPU and of `device` are the run's inside, and the caller's again behind it."""
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
+        yield
+
+
+def seeding(device: torch.device) -> Callable[[int], object]:
+    """A function that seeds the global generators of the CPU and of `device`, and no others.
+
+    `torch.manual_seed` looks for every kind of accelerator that there is; its 140 us would be paid at every batch.
+    """
+    cpu = torch.default_generator.manual_seed
+    if device.type == "cpu":
+        return cpu
+    accelerator: Callable[[int], object] = torch.get_device_module(device).manual_seed
+    return lambda seed: (cpu(seed), accelerator(seed))
