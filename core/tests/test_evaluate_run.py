@@ -87,7 +87,7 @@ def test_a_source_without_plain_features_has_no_raw_row() -> None:
     source = Plain()
     table = evaluate(encoders(source), source, PLANNED)
     assert "raw input" not in {row.representation for row in table.rows}
-    assert table.notes[0] == "no raw input: Plain has no plain features"
+    assert table.notes[0] == "no raw input: Plain has no plain features of samples"
 
 
 def test_nan_in_the_raw_input_names_the_sample() -> None:
@@ -114,7 +114,22 @@ def test_tokens_as_units() -> None:
         ("pretrained encoder", "tokens"),
     }
     assert table.metrics()["linear_probe/untrained_encoder/tokens/auc"] > 0.9
-    assert "features of samples, and the unit is the token" in table.notes[0]
+    assert table.notes[0] == "no raw input: Nodes has no plain features of tokens"
+
+
+def test_raw_features_of_tokens() -> None:
+    class Nodes(ToySource):
+        def labels(self) -> Labels:
+            first = np.concatenate([steps[:, 0] for steps in self.series])
+            return Labels("node", "classification", (first > 0).astype(np.int64))
+
+        def token_features(self, tokens: Int[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens features"]:
+            return np.concatenate(self.series)[tokens]
+
+    source = Nodes(length=(2, 9))
+    table = evaluate(encoders(source), source, PLANNED, unit="token")
+    assert [row.representation for row in table.rows[:2]] == ["raw input", "raw input"]
+    assert table.metrics()["linear_probe/raw_input/features/auc"] > 0.95  # the label is the sign of the first feature
 
 
 def test_unlabelled_data_and_caps() -> None:

@@ -9,7 +9,7 @@ from manyviews.engine.load import Trained, load_trained
 from manyviews.engine.parts import build_source, build_tasks
 from manyviews.engine.run import Run
 from manyviews.errors import UserError
-from manyviews.evaluate.plan import Planned, plan
+from manyviews.evaluate.plan import Planned, missing, plan
 from manyviews.evaluate.run import evaluate
 from manyviews.evaluate.table import ResultTable
 from manyviews.recipe.model import Evaluation, Recipe
@@ -62,8 +62,8 @@ def evaluate_run(
 
 
 def _planned(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Planned, ...]:
-    """The tasks asked for, else those of the recipe's that the data have labels for; one that differs in form or rhythm
-    alone is run once."""
+    """The tasks asked for, else those of the recipe's that the data have labels or pairs for; one that differs in form or
+    rhythm alone is run once."""
     if tasks:
         recipe = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
     if not recipe.evaluate:
@@ -71,7 +71,7 @@ def _planned(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Plan
             "the run's recipe names no tasks under `evaluate`; give some: --task linear_probe --task effective_rank"
         )
     planned = plan(recipe.evaluate, [item.task for item in build_tasks(recipe)], every_form=True)
-    return planned if tasks or source.labels() else tuple(item for item in planned if not item.task.needs_labels)
+    return planned if tasks else tuple(item for item in planned if missing(item.task, source) is None)
 
 
 def _keep(run: Run, trained: Trained, table: ResultTable) -> None:

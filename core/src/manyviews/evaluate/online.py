@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
 
 from manyviews.encoder import Encoder
 from manyviews.evaluate.embed import embed_forms, token_counts, unit_form
-from manyviews.evaluate.plan import Planned, check_labels
-from manyviews.evaluate.task import Scores
-from manyviews.evaluate.units import Limits, Units
+from manyviews.evaluate.plan import Planned, check_needs
+from manyviews.evaluate.task import Scores, Task
+from manyviews.evaluate.units import Drawn, Limits, Units
 from manyviews.objective import Unit
 from manyviews.source import Source
 
@@ -51,17 +50,16 @@ class OnlineEvaluation:
         self.limits: Limits = {"train": max_train, "valid": max_valid}
         self.batch_size, self.seed = batch_size, seed
         self.forms = {item.name: unit_form(unit, item.form) for item in planned}
-        check_labels(self.planned, source)
+        check_needs(self.planned, source)
         self._units = Units.of(source) if unit == "sample" else None
         if self._units is not None:
             self._check(self._units)
 
     def _check(self, units: Units) -> None:
         for item in self.planned:
-            rows = self._rows(units, item.task.needs_labels)
-            samples = units.samples(rows)
-            nothing = np.empty((int(units.counts[samples].sum()), 0), np.float32)
-            item.task.check(units.embedded(nothing, samples, rows))
+            drawn = self._draw(units, item.task)
+            nothing = np.empty((len(drawn.rows), 0), np.float32)
+            item.task.check(units.embedded(nothing, drawn.rows, item.task, drawn))
 
     def due(self, step: int, *, last: bool = False) -> tuple[Planned, ...]:
         """The tasks that run after step `step`; all of them after the last one."""
@@ -82,11 +80,14 @@ class OnlineEvaluation:
         if not due:
             return {}
         units = self.units(encoder, device)
-        rows = {item.name: self._rows(units, item.task.needs_labels) for item in due}
-        samples = units.samples(np.unique(np.concatenate(list(rows.values()))))
+        drawn = {item.name: self._draw(units, item.task) for item in due}
+        samples = units.samples(np.unique(np.concatenate([each.rows for each in drawn.values()])))
         forms = tuple(dict.fromkeys(self.forms[item.name] for item in due))
         x = embed_forms(encoder, self.source, samples, forms=forms, batch_size=self.batch_size, device=device)
-        return {item.name: item.task(units.embedded(x[self.forms[item.name]], samples, rows[item.name])) for item in due}
+        given = units.of_samples(samples)
+        return {
+            item.name: item.task(units.embedded(x[self.forms[item.name]], given, item.task, drawn[item.name])) for item in due
+        }
 
     def units(self, encoder: Encoder, device: torch.device | None = None) -> Units:
         """The units of the source. Tokens are counted, and the tasks checked, at the first call, with this encoder's layout."""
@@ -97,11 +98,12 @@ class OnlineEvaluation:
             self._units = units
         return self._units
 
-    def _rows(self, units: Units, with_labels: bool) -> Int[np.ndarray, "rows"]:
-        """The units drawn; for labelled tasks without the classes that the draw met once, which leave nothing to cut."""
-        rows = units.draw(self.limits, with_labels=with_labels, seed=self.seed)
-        if not with_labels or units.labels is None or units.labels.kind == "regression":
-            return rows
-        values = units.labels.values
-        classes, counts = np.unique(values[rows[units.splits[rows] == "train"]], return_counts=True)
-        return rows[~np.isin(values[rows], classes[counts == 1])]
+    def _draw(self, units: Units, task: Task) -> Drawn:
+        """What is drawn for the task; where it goes by splits, without the classes that the draw met once, which leave
+        nothing to cut."""
+        drawn = units.draw_for(task, self.limits, self.limits, seed=self.seed)
+        if not task.needs_labels or task.every_unit or units.labels is None or units.labels.kind == "regression":
+            return drawn
+        rows, values = drawn.rows, units.labels.values
+        classes, counts = np.unique(values[rows[units.probe_splits[rows] == "train"]], return_counts=True)
+        return Drawn(rows[~np.isin(values[rows], classes[counts == 1])])

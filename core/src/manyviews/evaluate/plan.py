@@ -52,15 +52,23 @@ def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form
     return tuple(planned)
 
 
-def check_labels(planned: Sequence[Planned], source: Source) -> None:
-    """Refuse tasks that need labels on a source that has none, before anything is embedded.
+def missing(task: Task, source: Source) -> Literal["labels", "pairs"] | None:
+    """What the task needs and the source has not; None where it has all."""
+    if task.needs_labels and source.labels() is None:
+        return "labels"
+    return "pairs" if task.needs_pairs and source.pairs() is None else None
+
+
+def check_needs(planned: Sequence[Planned], source: Source) -> None:
+    """Refuse tasks that need labels or pairs on a source that has none, before anything is embedded.
 
     Raises:
         DataError: names the task and the source.
     """
-    needing = [item.name for item in planned if item.task.needs_labels]
-    if needing and source.labels() is None:
-        raise DataError(
-            f"task {needing[0]!r} needs labels, and {type(source).__name__} has none\n"
-            "name the labels in `data`, or leave the task out of `evaluate`"
-        )
+    for item in planned:
+        lack = missing(item.task, source)
+        if lack is not None:
+            raise DataError(
+                f"task {item.name!r} needs {lack}, and {type(source).__name__} has none\n"
+                f"name the {lack} in `data`, or leave the task out of `evaluate`"
+            )

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from manyviews.encoder import Encoder
 from manyviews.errors import DataError
 from manyviews.evaluate.embed import Form, RaggedError, device_of, embed_forms, token_counts
-from manyviews.evaluate.plan import Planned, check_labels
+from manyviews.evaluate.plan import Planned, check_needs
 from manyviews.evaluate.table import ResultTable, Row
 from manyviews.evaluate.units import Limits, Units
 from manyviews.objective import Unit
@@ -24,6 +24,9 @@ from manyviews.source import Source
 
 MAX_FLAT_WIDTH = 4096
 """Widest flat form that is made unasked: beyond, memory and the probe's time outgrow its use as a baseline."""
+
+RAW_TOKENS = 4096
+"""Tokens whose raw features are asked for at a time."""
 
 
 def evaluate(
@@ -58,7 +61,7 @@ def evaluate(
     Raises:
         DataError: labels missing or of no use, a form that the samples do not have, NaN in an embedding or in the raw input.
     """
-    check_labels(planned, source)
+    check_needs(planned, source)
     first = next(iter(encoders.values()), None)
     if unit == "token" and first is None:
         raise DataError("unit 'token' needs an encoder, whose layout says what the tokens are")
@@ -76,7 +79,7 @@ def evaluate(
             x = embed_forms(encoder, source, work.samples, forms=("pooled",), batch_size=batch_size, device=device)
             more = [f"no flat form: {error}"]
         notes += more
-        rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors)]
+        rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors, work.given)]
     return ResultTable(tuple(rows), tuple(dict.fromkeys(notes)))
 
 
@@ -89,41 +92,40 @@ class _Work:
         self.source, self.units, self.planned = source, units, planned
         with_labels: Limits = {"train": max_labelled, "valid": max_labelled, "test": max_labelled}
         without: Limits = {"train": max_unlabelled}
-        self.drawn = {
-            item.name: units.draw(
-                with_labels if item.task.needs_labels else without, with_labels=item.task.needs_labels, seed=seed
-            )
-            for item in planned
-        }
-        self.samples = units.samples(np.unique(np.concatenate(list(self.drawn.values()))))
+        self.drawn = {item.name: units.draw_for(item.task, with_labels, without, seed=seed) for item in planned}
+        self.units_drawn = np.unique(np.concatenate([drawn.rows for drawn in self.drawn.values()]))
+        self.samples = units.samples(self.units_drawn)
+        self.given = units.of_samples(self.samples)  # what encoders give: all units of a sample
 
-    def rows(self, representation: str, form: str, x: Float[np.ndarray, "units width"]) -> list[Row]:
+    def rows(
+        self, representation: str, form: str, x: Float[np.ndarray, "given width"], given: Int[np.ndarray, "given"]
+    ) -> list[Row]:
+        """Of the vectors `x` of the units `given`."""
         return [
             Row(
                 representation,
                 form,
                 item.name,
-                item.task(self.units.embedded(x, self.samples, self.drawn[item.name])),
+                item.task(self.units.embedded(x, given, item.task, self.drawn[item.name])),
                 item.task.better,
             )
             for item in self.planned
         ]
 
     def raw(self, unit: Unit, batch_size: int) -> tuple[list[Row], list[str]]:
-        name = type(self.source).__name__
-        if type(self.source).features is Source.features:
-            return [], [f"no raw input: {name} has no plain features"]
-        starts = range(0, len(self.samples), batch_size)
-        x = np.concatenate([self.source.features(self.samples[at : at + batch_size]) for at in starts]).astype(np.float32)
-        if len(x) != self.units.counts[self.samples].sum():
-            return [], [f"no raw input: {name} gives features of samples, and the unit is the {unit}"]
+        name, kind = type(self.source).__name__, type(self.source)
+        if (kind.features if unit == "sample" else kind.token_features) in (Source.features, Source.token_features):
+            return [], [f"no raw input: {name} has no plain features of {unit}s"]
+        read = self.source.features if unit == "sample" else self.source.token_features
+        step = batch_size if unit == "sample" else RAW_TOKENS
+        starts = range(0, len(self.units_drawn), step)
+        x = np.concatenate([read(self.units_drawn[at : at + step]).astype(np.float32) for at in starts])
         bad = np.flatnonzero(~np.isfinite(x).all(1))
         if len(bad):
-            owners = np.repeat(self.samples, self.units.counts[self.samples])
             raise DataError(
-                f"{name}: the raw features of sample {owners[bad[0]]} hold NaN or infinity; expected finite numbers"
+                f"{name}: the raw features of {unit} {self.units_drawn[bad[0]]} hold NaN or infinity; expected finite numbers"
             )
-        return self.rows("raw input", "features", x), []
+        return self.rows("raw input", "features", x, self.units_drawn), []
 
 
 def _forms(

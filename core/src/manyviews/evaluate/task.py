@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from manyviews.errors import DataError
-from manyviews.source import Labels, Split
+from manyviews.source import Labels, Pairs, Split
 
 Better = Literal["higher", "lower"]
 
@@ -26,9 +26,11 @@ class Embedded:
 
     x: Float[np.ndarray, "units width"]
     splits: Shaped[np.ndarray, "units"]
-    """`train`, `valid` or `test`."""
+    """`train`, `valid` or `test`; "" for units of none, which tasks of `every_unit` are given too."""
     labels: Labels | None = None
     groups: Shaped[np.ndarray, "units"] | None = None
+    pairs: Pairs | None = None
+    """Of these units, by their places here; for a task that needs them."""
 
     def __post_init__(self) -> None:
         sizes = {"x": len(self.x), "splits": len(self.splits)}
@@ -63,6 +65,10 @@ class Task(ABC):
     """Judges embeddings. The constructor's keyword-only parameters are the recipe's."""
 
     needs_labels: ClassVar[bool]
+    needs_pairs: ClassVar[bool] = False
+    """It judges pairs, and is given their units."""
+    every_unit: ClassVar[bool] = False
+    """It judges labelled units of no split as well: clusterings and cross-validations, which go by no split."""
     better: ClassVar[Mapping[str, Better]] = {}
     """Which way each metric is better. One that is not named has no better direction and is never marked best."""
 

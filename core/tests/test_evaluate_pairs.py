@@ -1,0 +1,110 @@
+"""Pairs of units: how they come to a task, with their units and no others."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from manyviews.errors import DataError
+from manyviews.evaluate.effective_rank import EffectiveRank
+from manyviews.evaluate.online import OnlineEvaluation
+from manyviews.evaluate.plan import Planned
+from manyviews.evaluate.run import evaluate
+from manyviews.evaluate.task import Embedded, Scores, Task
+from manyviews.evaluate.units import Units
+from manyviews.source import Labels, Pairs
+from manyviews.testing.toy import ToyEncoder, ToySource, ToySpec
+
+
+class Related(ToySource):
+    """Series in pairs, the later ones of each class with the earlier ones."""
+
+    def pairs(self) -> Pairs:
+        left, right = np.arange(0, 40, 2), np.arange(59, 39, -1)
+        splits = np.array(["train", "valid", "test", "test"])[np.arange(20) % 4]
+        return Pairs("kin", left, right, self.classes[left] == self.classes[right], splits)
+
+
+def encoder(source: ToySource) -> ToyEncoder:
+    torch.manual_seed(0)
+    return ToyEncoder(cast(ToySpec, source.spec))
+
+
+class Keep(Task):
+    """Keeps what it was given."""
+
+    needs_labels, needs_pairs = False, True
+
+    def __init__(self) -> None:
+        self.given: list[Embedded] = []
+
+    def __call__(self, data: Embedded) -> Scores:
+        self.given.append(data)
+        return Scores({"units": float(len(data.x))})
+
+
+def test_a_task_is_given_the_units_of_its_pairs_and_their_places() -> None:
+    source, task = Related(), Keep()
+    evaluate({}, source, (Planned("kin", task), Planned("rank", EffectiveRank())))
+    given, pairs = task.given[0], source.pairs()
+    assert given.pairs is not None
+    assert len(given.x) == 40, "20 pairs of different units"
+    x = source.features(np.arange(len(source))).astype(np.float32)
+    assert_close(given.x[given.pairs.left], x[pairs.left])
+    assert_close(given.x[given.pairs.right], x[pairs.right])
+    assert np.array_equal(given.pairs.same, pairs.same)
+
+
+def test_test_pairs_are_not_seen_in_training() -> None:
+    source, task = Related(), Keep()
+    OnlineEvaluation((Planned("kin", task, 1),), source, max_train=3)(encoder(source), 1)
+    given = task.given[-1].pairs
+    assert given is not None
+    assert sorted(given.splits) == ["train"] * 3 + ["valid"] * 5
+
+
+def test_pairs_that_are_not_there_are_missed_by_name() -> None:
+    with pytest.raises(DataError, match="task 'kin' needs pairs, and ToySource has none"):
+        evaluate({}, ToySource(), (Planned("kin", Keep()),))
+
+
+def test_a_pair_of_a_unit_that_is_not_there_is_refused() -> None:
+    class Small(Related):
+        def __len__(self) -> int:
+            return 50
+
+        def labels(self) -> Labels:
+            return Labels("y", "classification", self.classes[:50])
+
+    with pytest.raises(DataError, match="a pair of 'kin' names unit 59, and there are 50"):
+        Units.of(Small())
+
+
+class Everything(Task):
+    """Keeps the splits that it was given."""
+
+    needs_labels, every_unit = True, True
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+
+    def __call__(self, data: Embedded) -> Scores:
+        self.given.append(sorted(set(data.splits)))
+        return Scores({"units": float(len(data.x))})
+
+
+def test_a_task_of_every_unit_is_given_those_of_no_split() -> None:
+    class Public(ToySource):
+        def labels(self) -> Labels:
+            splits = np.array(["train", "valid", "test", ""])[np.arange(64) % 4]
+            return Labels("y", "classification", self.classes, splits=splits)
+
+    task = Everything()
+    table = evaluate({}, Public(), (Planned("all", task),))
+    assert table.metrics()["all/raw_input/features/units"] == 64
+    OnlineEvaluation((Planned("all", task, 1),), Public())(encoder(Public()), 1)
+    assert task.given == [["", "test", "train", "valid"], ["", "train", "valid"]]
