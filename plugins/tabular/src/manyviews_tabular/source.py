@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from manyviews.errors import DataError
 from manyviews.source import Labels, Source
+from manyviews.splits import VALID_SHARE, check_shares, draw_splits
 from manyviews_tabular import cells
 from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.encode import Encoded, check_columns, encode
@@ -27,7 +28,7 @@ from manyviews_tabular.reading import Rows, TablePath, open_rows
 from manyviews_tabular.sample import draw_sample, read_column
 from manyviews_tabular.scaling import ScalingName
 from manyviews_tabular.schema import ColumnType, TableSpec, TargetKind
-from manyviews_tabular.splits import VALID_SHARE, check_shares, draw_splits, read_splits
+from manyviews_tabular.splits import read_splits
 from manyviews_tabular.target import read_target, strata
 
 CELL_BYTES = 13
