@@ -7,12 +7,17 @@ without edges between its parts, numbered through.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+with warnings.catch_warnings():  # torch says once a process that CSR tensors are in beta: here, where nobody hears it
+    warnings.simplefilter("ignore", UserWarning)
+    torch.eye(1).to_sparse_csr()
 
 
 @dataclass(frozen=True)
