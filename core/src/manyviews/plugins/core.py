@@ -24,6 +24,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "span_mask": "manyviews.views.span_mask:SpanMask",
     },
     "task": {
+        "clustering": "manyviews.evaluate.clustering:Clustering",
         "effective_rank": "manyviews.evaluate.effective_rank:EffectiveRank",
         "knn": "manyviews.evaluate.knn:KNN",
         "linear_probe": "manyviews.evaluate.linear_probe:LinearProbe",
