@@ -21,7 +21,7 @@ def draw_splits(
     groups: Shaped[np.ndarray, "samples"] | None,
     seed: int,
 ) -> Shaped[np.ndarray, "samples"]:
-    """Moves shares of the training samples to other splits: whole groups where there are groups, else evenly from each stratum."""
+    """Moves shares of the training samples to other splits: whole groups where there are any, else evenly from each stratum."""
     splits = splits.copy()
     train = np.flatnonzero(splits == "train")
     owners = strata if groups is None else np.unique(groups, return_inverse=True)[1]
