@@ -25,9 +25,9 @@ class AudioBatch:
     points: Lengths
     """Samples of each clip."""
     features: Float[Tensor, "frames channels"] | None = None
-    """Log-mel or filterbank frames, one clip's after another's; None: not computed yet."""
+    """Frames as the spec's `features` say, one clip's after another's; None: not computed yet."""
     frames: Lengths | None = None
-    """Frames of each clip; there with `features`."""
+    """Frames of each clip, known beforehand; None where the spec has no features."""
     speakers: Int[Tensor, "clips"] | None = None
     """A number for each clip's speaker where the data name them, -1 where they do not; for speaker-consistent views only."""
     others: AudioBatch | None = None
@@ -36,9 +36,9 @@ class AudioBatch:
     def __len__(self) -> int:
         return len(self.points)
 
-    def altered(self, wave: Float[Tensor, "points"], points: Lengths | None = None) -> AudioBatch:
-        """The same clips with another waveform, whose features are not computed."""
-        return replace(self, wave=wave, points=points or self.points, features=None, frames=None)
+    def altered(self, wave: Float[Tensor, "points"]) -> AudioBatch:
+        """The same clips with another waveform of the same length, whose features are not computed."""
+        return replace(self, wave=wave, features=None)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> AudioBatch:
         if self.wave.device == device:

@@ -23,6 +23,8 @@ class FeatureSpec(BaseModel):
     low: float = 20.0
     high: float | None = None
     """None: half the rate."""
+    norm: Literal["data", "clip"] = "data"
+    """Standardised by mean and deviation of the training data, or of each clip (CMVN)."""
 
 
 class AudioSpec(Spec):
@@ -32,6 +34,8 @@ class AudioSpec(Spec):
     """Samples a second that every file is brought to."""
     mono: Literal["mean", "first", "refuse"] = "mean"
     """What becomes of several channels."""
+    level: Literal["given", "rms"] = "given"
+    """`rms`: each clip is brought to the same loudness, a root mean square of 0.1, where it is not silent."""
     features: FeatureSpec | None = None
     """None: encoders of waveforms alone."""
     mean: tuple[float, ...] = ()
