@@ -72,6 +72,16 @@ def test_lars_is_algorithm_1_longhand() -> None:
     assert_close(bias.detach(), b)
 
 
+def test_adam_decays_through_the_gradient_and_adamw_beside_it() -> None:
+    for name, moved in (("adam", 0.1), ("adamw", 0.1 * 0.5 * 2.0)):  # one step of Adam is lr * sign(g + decay * w)
+        net = nn.Linear(2, 1, bias=False)
+        net.weight.data.fill_(2.0)
+        optimizer = make_optimizer(net, Optim(name=name, lr=0.1, weight_decay=0.5))  # type: ignore[arg-type]
+        net.weight.grad = torch.zeros(1, 2)
+        optimizer.step()
+        assert_close(net.weight.detach(), torch.full((1, 2), 2.0 - moved))
+
+
 def test_vectors_do_not_decay_unless_asked_and_the_decay_follows_its_cosine() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
     optimizer = make_optimizer(net, Optim(weight_decay=0.2, final_weight_decay=0.4))

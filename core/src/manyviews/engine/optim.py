@@ -14,10 +14,12 @@ from manyviews.recipe.model import Optim
 
 
 def make_optimizer(module: nn.Module, spec: Optim) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), SGD with momentum, or LARS over all parameters that learn."""
+    """AdamW (Loshchilov & Hutter 2019), Adam (Kingma & Ba 2015) with L2, SGD with momentum, or LARS over all that learns."""
     groups = list(_groups(module.parameters(), spec))
     if spec.name == "adamw":
         return torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, fused=True)
+    if spec.name == "adam":
+        return torch.optim.Adam(groups, lr=spec.lr, betas=spec.betas, fused=True)
     if spec.name == "sgd":
         return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
     return LARS(groups, lr=spec.lr, momentum=spec.momentum)

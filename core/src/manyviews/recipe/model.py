@@ -93,7 +93,9 @@ class Teacher(Strict):
 class Optim(Strict):
     """Optimiser, learning-rate schedule and regularisation."""
 
-    name: Literal["adamw", "sgd", "lars"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "lars"] = Field(
+        "adamw", description="`adam` adds `weight_decay` to the gradient (L2), `adamw` decays apart from it."
+    )
     lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
     final_weight_decay: NonNegativeFloat | None = Field(None, description="Cosine from `weight_decay` to this; null: constant.")
