@@ -157,6 +157,7 @@ def check(name: str, number: int, expected: Result, wrap: Callable[[nn.Module], 
 
 def check_primitives(number: int) -> None:
     assert distributed.counts(number + 2) == [2, 3]
+    assert distributed.highest([number, -number]) == [1, 0]
     x = (torch.arange(2.0 + number)[:, None] + 10 * number).double().requires_grad_()
     joined = distributed.gather(x)
     assert joined.flatten().tolist() == [0, 1, 10, 11, 12]
@@ -234,6 +235,7 @@ def test_without_a_group_nothing_happens() -> None:
     assert distributed.gather(x) is x
     assert distributed.total(x) is x
     assert (distributed.size(), distributed.rank(), distributed.counts(3)) == (1, 0, [3])
+    assert distributed.highest([3, -1]) == [3, -1]
     assert_close(distributed.mean(x[:, 0]), x[:, 0].mean())
     assert_close(distributed.mean(x[:, 0], torch.tensor([1.0, 0.0, 3.0])), (x[0, 0] + 3 * x[2, 0]) / 4)
     assert not distributed.broadcast(x).requires_grad

@@ -59,6 +59,27 @@ def counts(count: int) -> list[int]:
     return [int(number) for number in numbers]
 
 
+def anywhere(flags: Sequence[bool]) -> list[bool]:
+    """Which of the flags are set on any process. Host to host: no device waits."""
+    if not active():
+        return list(flags)
+    world = dist.group.WORLD
+    assert world is not None
+    joined = torch.tensor(flags, dtype=torch.uint8)
+    dist.all_reduce(joined, dist.ReduceOp.MAX, group=_hosts(world))
+    return [bool(flag) for flag in joined.tolist()]
+
+
+def highest(numbers: Sequence[int]) -> list[int]:
+    """The largest of all processes' numbers at each place, the same on every process. Host to host: no device waits."""
+    joined = torch.tensor(numbers, dtype=torch.long)
+    if active():
+        world = dist.group.WORLD
+        assert world is not None
+        dist.all_reduce(joined, op=dist.ReduceOp.MAX, group=_hosts(world))
+    return [int(number) for number in joined]
+
+
 class _Gather(torch.autograd.Function):
     """Equal shapes of all processes, stacked; back goes the sum of what the processes say of this one's."""
 
@@ -129,6 +150,13 @@ def mean(values: Float[Tensor, "values"], weights: Shaped[Tensor, "values"] | No
     if active():
         dist.all_reduce(count)
     return (values * weights).sum() * size() / torch.where(count > 0, count, 1.0)
+
+
+def average_(x: Float[Tensor, "*shape"]) -> None:
+    """Put the mean over processes in its place, without gradient: what DDP does to gradients."""
+    if active():
+        dist.all_reduce(x)
+        x /= size()
 
 
 def broadcast(x: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:

@@ -52,7 +52,7 @@ class Trainer:
             for batches in self._steps():
                 self._step(batches)
                 bar.step()
-                done = self.step == self.steps or stop.signal is not None
+                done = self.step == self.steps or stop.heard(self.step)
                 if self.step % train.log_every == 0 or self.step == self.steps:
                     self._read(report, bar)
                 if self.step == 1 or self.step % train.watch_every == 0:
