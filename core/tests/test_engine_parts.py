@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from manyviews.engine.collapse import CollapseWatch, signs
 from manyviews.engine.lars import LARS
-from manyviews.engine.loader import Order
+from manyviews.engine.loader import Order, on_device
 from manyviews.engine.model import Model, Part, Step
 from manyviews.engine.optim import make_optimizer, set_step
 from manyviews.engine.schedules import cosine, learning_rate, linear, momentum
@@ -119,6 +119,23 @@ def test_stored_blocks_are_read_in_windows_and_all_samples_come_once() -> None:
     block_of = np.repeat(np.arange(4), blocks)[seen]
     last_of_first_window = max(np.flatnonzero(block_of == block_of[0]))
     assert len(set(block_of[: last_of_first_window + 1])) <= 2
+
+
+def test_a_batch_that_comes_again_is_moved_once() -> None:
+    moved = []
+
+    class Counted:
+        def __len__(self) -> int:
+            return 1
+
+        def to(self, device: torch.device, non_blocking: bool = False) -> object:
+            moved.append(self)
+            return object()
+
+    one, two = Counted(), Counted()
+    came = list(on_device([one, one, one, two, one], torch.device("cpu"), False))
+    assert moved == [one, two, one]
+    assert came[0] is came[1] is came[2] is not came[3]
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:

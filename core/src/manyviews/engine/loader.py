@@ -6,7 +6,7 @@ on exactly where the other one stopped, without any loader state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice
@@ -125,6 +125,15 @@ def read(source: Source, order: Order, start: int, stop: int, workers: int, pin:
         pin_memory=pin,
         generator=torch.Generator().manual_seed(order.seed),  # a loader without one draws from the global stream
     )
+
+
+def on_device(batches: Iterable[Batch], device: torch.device, non_blocking: bool) -> Iterator[Batch]:
+    """The batches, moved. One that comes again, the very same object (a source that is a single graph), is moved once."""
+    before = moved = None
+    for batch in batches:
+        if moved is None or batch is not before:
+            before, moved = batch, batch.to(device, non_blocking=non_blocking)
+        yield moved
 
 
 class _Batches(Dataset[Batch]):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from manyviews.batch import Batch
 from manyviews.engine.collapse import CollapseWatch
-from manyviews.engine.loader import Order, read
+from manyviews.engine.loader import Order, on_device, read
 from manyviews.engine.model import Model, Step
 from manyviews.engine.optim import make_optimizer, set_step
 from manyviews.engine.progress import Progress
@@ -75,9 +75,9 @@ class Trainer:
         train, device = self.recipe.train, self.fabric.device
         pin = device.type == "cuda"
         start, stop = self.step * train.accumulate, self.steps * train.accumulate
-        batches = read(self.source, self.order, start, stop, train.workers, pin)
+        batches = on_device(read(self.source, self.order, start, stop, train.workers, pin), device, pin)
         for _ in range(self.step, self.steps):
-            yield [next(batches).to(device, non_blocking=pin) for _ in range(train.accumulate)]
+            yield [next(batches) for _ in range(train.accumulate)]
 
     def _step(self, batches: list[Batch]) -> None:
         """One update of the weights and of the teacher."""
