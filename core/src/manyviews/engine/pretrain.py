@@ -23,7 +23,7 @@ from manyviews.engine.loader import Order
 from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms, plugins_of, read_spec
 from manyviews.engine.run import Run
-from manyviews.engine.surroundings import own_generators
+from manyviews.engine.surroundings import own_generators, own_threads
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
 from manyviews.evaluate.online import OnlineEvaluation
@@ -80,11 +80,10 @@ def check(recipe: Recipe) -> Recipe:
 
 
 def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
-    if recipe.train.threads is not None:
-        torch.set_num_threads(recipe.train.threads)
-    fabric = _fabric(recipe)
-    with own_generators(fabric.device):
-        return _run(fabric, recipe, name, source, resumed)
+    with own_threads(recipe.train.threads):
+        fabric = _fabric(recipe)
+        with own_generators(fabric.device):
+            return _run(fabric, recipe, name, source, resumed)
 
 
 def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
@@ -147,7 +146,7 @@ def _trainer(fabric: Fabric, recipe: Recipe, source: Source) -> Trainer:
     )
     encoder = build_encoder(recipe, source.spec)
     torch.manual_seed(train.seed + 1)
-    model = Model(encoder, build_terms(recipe, source.spec), recipe.unit)
+    model = Model(encoder, build_terms(recipe, source.spec), recipe.unit, recipe.combine)
     if train.compile:
         model.encoder.compile()
         for term in model.each_term:

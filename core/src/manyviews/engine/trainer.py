@@ -6,6 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from manyviews.batch import Batch
 from manyviews.engine.collapse import CollapseWatch
 from manyviews.engine.loader import Order, on_device, read
+from manyviews.engine.mgda import MGDA
 from manyviews.engine.model import Model, Step
 from manyviews.engine.optim import make_optimizer, set_step
 from manyviews.engine.progress import Progress
@@ -37,6 +39,7 @@ class Trainer:
         self.fabric, self.recipe, self.source, self.order, self.plain = fabric, recipe, source, order, model
         self.steps, self.step = steps, 0
         self.model, self.optimizer = fabric.setup(model, make_optimizer(model, recipe.optim))
+        self.mgda = MGDA.of(model) if recipe.combine == "mgda" else None
         self.generator, self.seed_dropout = torch.Generator(fabric.device), seeding(fabric.device)
         self.share = torch.tensor(1 / recipe.train.accumulate, device=fabric.device)  # of a batch's gradient in its step's
         self.window = Window(self._mean_over_processes if fabric.world_size > 1 else None)
@@ -83,14 +86,19 @@ class Trainer:
         """One update of the weights and of the teacher."""
         recipe = self.recipe
         set_step(self.optimizer, recipe.optim, self.step, self.steps)
-        for number, batch in enumerate(batches[:-1]):
+        alone = batches if self.mgda else batches[:-1]  # MGDA brings the processes' gradients together itself
+        for number, batch in enumerate(alone):
             with self.fabric.no_backward_sync(self.model):
                 self._add_gradients(batch, number)
-        self._add_gradients(batches[-1], len(batches) - 1)
+        if self.mgda is None:
+            self._add_gradients(batches[-1], len(batches) - 1)
+        measured = {} if self.mgda is None else dict(self.mgda.combine())
         if recipe.optim.clip is not None:
             norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=recipe.optim.clip, error_if_nonfinite=False)
             assert norm is not None, "clipping by norm returns it"
-            self.norms.add({"grad_norm": norm})
+            measured["grad_norm"] = norm
+        if measured:
+            self.norms.add(measured)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         teacher = recipe.teacher
@@ -104,7 +112,10 @@ class Trainer:
         self.generator.manual_seed(mix(seed, micro, self.fabric.global_rank))
         self.seed_dropout(mix(seed + 2, micro, self.fabric.global_rank))
         loss = self.model(Step(batch, self.generator, self.window.add))
-        self.fabric.backward(loss, gradient=self.share)
+        if self.mgda is None:
+            self.fabric.backward(loss, gradient=self.share)
+        else:
+            self.mgda.backward(loss, partial(self.fabric.backward, gradient=self.share))
 
     def _read(self, report: Report, bar: Progress) -> None:
         """Take the means of the window from the device to the journal."""

@@ -23,6 +23,9 @@ from pydantic import (
 
 from manyviews.recipe.tree import nearest
 
+MOST_WEIGHED = 12
+"""Terms that `combine: mgda` can weigh: it tries every subset of them."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
@@ -188,6 +191,10 @@ class Recipe(Strict):
     terms: list[Term] | None = Field(
         None, description="Several (views, objective, weight) in place of one `views` and `objective`."
     )
+    combine: Literal["sum", "mgda"] = Field(
+        "sum",
+        description="How terms become one step: their weighted `sum`, or `mgda`: weights are found that make none worse.",
+    )
     teacher: Teacher = Teacher()
     optim: Optim = Optim()
     train: Train
@@ -200,6 +207,15 @@ class Recipe(Strict):
         single = self.views is not None and self.objective is not None
         if single == (self.terms is not None) or (self.terms is not None and (self.views or self.objective)):
             raise ValueError("give `views` and `objective`, or a list of `terms`")
+        return self
+
+    @model_validator(mode="after")
+    def weighs_several(self) -> Self:
+        if self.combine == "mgda":
+            if not 2 <= len(self.terms or []) <= MOST_WEIGHED:
+                raise ValueError(f"`combine: mgda` weighs 2 to {MOST_WEIGHED} `terms`")
+            if any(term.weight != 1.0 for term in self.terms or []):
+                raise ValueError("`combine: mgda` finds the weights of the terms; leave their `weight` out")
         return self
 
     def all_terms(self) -> list[Term]:
