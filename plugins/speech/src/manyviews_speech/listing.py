@@ -98,7 +98,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: the manifest is empty (0 bytes)")
     try:
         if path.suffix.lower() == ".jsonl":
-            return pd.read_json(path, lines=True, dtype=False, convert_dates=False).astype(object).fillna("").astype(str)
+            return pd.read_json(path, lines=True, dtype=False).astype(object).fillna("").astype(str)
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
     except (ValueError, pd.errors.ParserError) as error:

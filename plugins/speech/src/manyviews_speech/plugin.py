@@ -14,7 +14,7 @@ def manyviews_domain() -> Domain:
         summary="Speech and sound: wav, flac, ogg, mp3; frames or patches as tokens",
         core="~=0.1.0",
         components={
-            "source": {},
+            "source": {"audio": "manyviews_speech.source:AudioSource"},
             "encoder": {},
             "views": {},
             "objective": {},

@@ -43,4 +43,5 @@ class AudioSpec(Spec):
     std: tuple[float, ...] = ()
     chunk: float | None = None
     """Seconds of the pieces that longer recordings are cut into; None: whole."""
-    speakers: tuple[str, ...] = ()
+    target: str | None = None
+    """Column that probes predict, where the data have it."""

@@ -1,0 +1,123 @@
+"""Clips: the samples of a source of sound. A recording, the part that a manifest names, or a piece of a long one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from manyviews.errors import DataError
+from manyviews_speech.listing import Item
+from manyviews_speech.recording import Recording, read, scan
+from manyviews_speech.spec import AudioSpec
+from manyviews_speech.torchaudio_cpu import load
+
+LOUDNESS = 0.1
+"""Root mean square that `level: rms` brings a clip to."""
+SCANNERS = 8
+"""Threads that open headers: the wait is the disk's."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A piece of a recording, in its own samples."""
+
+    recording: Recording
+    start: int
+    stop: int
+    item: int
+    """Which item of the list it is of."""
+
+    def points(self, rate: int) -> int:
+        """Samples at another rate, as torchaudio's resampling makes them."""
+        common = gcd(rate, self.recording.rate)
+        new, old = rate // common, self.recording.rate // common
+        return -(-new * (self.stop - self.start) // old)
+
+
+def find_clips(
+    items: Sequence[Item], rate: int | None, chunk: float | None, shortest: Callable[[int], int], mono: str, skip: bool
+) -> tuple[list[Clip], list[str]]:
+    """The clips of all items, and why items were left out.
+
+    Args:
+        rate: Rate that all are brought to; None: that of the first recording.
+        chunk: Seconds after which a recording is cut.
+        shortest: Fewest samples of a clip, at a rate.
+        mono: What becomes of several channels.
+        skip: Leave out what cannot be used, rather than raise.
+    """
+    with ThreadPoolExecutor(SCANNERS) as threads:
+        scanned = list(threads.map(_scanned, items))
+    clips, skipped = [], []
+    for number, (item, found) in enumerate(zip(items, scanned, strict=True)):
+        try:
+            if isinstance(found, DataError):
+                raise found
+            rate = rate or found.rate
+            clips += _cut(found, item, number, rate, chunk, shortest(rate), mono)
+        except DataError as error:
+            if not skip:
+                raise
+            skipped.append(str(error))
+    if not clips:
+        raise DataError(f"no usable sound: all {len(items):,} files were left out; the first: {skipped[0]}")
+    return clips, skipped
+
+
+def _scanned(item: Item) -> Recording | DataError:
+    try:
+        if item.frames is not None and item.rate is not None:
+            if not item.path.is_file():
+                raise DataError(f"{item.where}: there is no file {item.path}")
+            return Recording(item.path, item.frames, item.rate, 0)
+        return scan(item.path)
+    except DataError as error:
+        return error
+
+
+def _cut(recording: Recording, item: Item, number: int, rate: int, chunk: float | None, shortest: int, mono: str) -> list[Clip]:
+    if mono == "refuse" and recording.channels > 1:
+        raise DataError(f"{recording.path}: {recording.channels} channels, and `data.mono: refuse`; choose `mean` or `first`")
+    start = round((item.start or 0.0) * recording.rate)
+    stop = recording.frames if item.end is None else round(item.end * recording.rate)
+    if stop > recording.frames or start >= stop:
+        raise DataError(
+            f"{item.where}: asks for {start / recording.rate:g} to {stop / recording.rate:g} s of {recording.path}, "
+            f"which is {recording.frames / recording.rate:g} s long"
+        )
+    step = stop - start if chunk is None else max(round(chunk * recording.rate), 1)
+    pieces = [Clip(recording, at, min(at + step, stop), number) for at in range(start, stop, step)]
+    kept = [piece for piece in pieces if piece.points(rate) >= shortest]
+    if not kept:
+        raise DataError(
+            f"{recording.path}: {stop - start:,} samples at {recording.rate:,} Hz is shorter than one frame of features "
+            f"({shortest:,} samples at {rate:,} Hz)"
+        )
+    return kept
+
+
+def wave_of(clip: Clip, spec: AudioSpec) -> Float[torch.Tensor, "points"]:
+    """A clip as the spec wants it: one channel, its rate, its level."""
+    samples = read(clip.recording, clip.start, clip.stop)
+    if spec.mono == "refuse" and samples.shape[1] > 1:  # a manifest's row says nothing of channels
+        raise DataError(
+            f"{clip.recording.path}: {samples.shape[1]} channels, and `data.mono: refuse`; choose `mean` or `first`"
+        )
+    mono = samples[:, 0] if spec.mono == "first" else samples.mean(1)
+    return prepared(torch.from_numpy(np.ascontiguousarray(mono)), clip.recording.rate, spec)
+
+
+def prepared(wave: Float[torch.Tensor, "given"], rate: int, spec: AudioSpec) -> Float[torch.Tensor, "points"]:
+    """A waveform of any rate at the spec's rate and level."""
+    if rate != spec.rate:
+        wave = load().functional.resample(wave, rate, spec.rate)
+    if spec.level == "rms":
+        loudness = wave.square().mean().sqrt()
+        wave = wave * (LOUDNESS / loudness) if loudness > 1e-8 else wave
+    return wave

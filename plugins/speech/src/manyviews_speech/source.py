@@ -1,0 +1,274 @@
+"""Sound as a source: headers are read at the start, samples when a batch asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zlib import crc32
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from manyviews.errors import DataError
+from manyviews.lengths import Lengths
+from manyviews.plugins.suggest import did_you_mean
+from manyviews.source import Labels, Source
+from manyviews_speech.batch import AudioBatch
+from manyviews_speech.clips import find_clips, wave_of
+from manyviews_speech.frontend import Frontend
+from manyviews_speech.listing import listing
+from manyviews_speech.spec import AudioSpec, FeatureSpec
+from manyviews_speech.splits import split_items
+
+SHORTEST_WAVE = 400
+"""Fewest samples of a clip where there are no features: one step of a wav2vec 2.0 encoder."""
+
+
+class AudioSource(Source):
+    """Clips of sound: wav, flac, ogg, mp3 and what else libsndfile reads.
+
+    Args:
+        path: A file, a folder (searched through), a pattern, a manifest (CSV, TSV, JSONL with a column of paths) or Kaldi's
+            wav.scp.
+        path_column: A manifest's column of paths, which are relative to the manifest.
+        target: Column that probes predict: a manifest's, `folder` (a file's folder) or `speaker` of Kaldi's utt2spk.
+        target_kind: Classes, or numbers to regress on.
+        speaker: Column of speakers, for views and objectives that pair clips of one speaker.
+        group: Column whose clips belong together: drawn splits never part them. Pieces of one recording always do.
+        splits: Column that names train, valid or test, or shares such as `{valid: 0.1, test: 0.2}`. Default: these shares
+            where there is a target, else all clips train.
+        hold_out: Column and value whose clips are the test split, such as `{speaker: theo}`.
+        split_seed: Seed of drawn splits.
+        rate: Samples a second that all is brought to; null: the rate of the first file.
+        mono: What becomes of several channels: their mean, the first, or an error. The mean of a pair in opposite phase is
+            silence.
+        level: `rms`: all clips equally loud.
+        chunk: Seconds after which recordings are cut; null: whole.
+        features: Frames of features for the encoders that read them; null: waveforms alone.
+        features_when: `reading`: by the process that reads, clip by clip, which is fastest on a CPU; `needed`: of a whole batch
+            where it is then, for views that alter waveforms and for GPUs.
+        partner: Give with each clip another one of its speaker, for speaker-consistent pairs.
+        fit_clips: Most training clips that the features' mean and deviation are fitted on.
+        memory: Gigabytes of decoded clips kept.
+        on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
+        seed: Of the choice of partners and of the clips fitted on.
+        spec: A fitted spec: read as it says and fit nothing.
+    """
+
+    spec: AudioSpec
+
+    def __init__(
+        self,
+        *,
+        path: str | Path,
+        path_column: str = "path",
+        target: str | None = None,
+        target_kind: Literal["classes", "numbers"] = "classes",
+        speaker: str | None = None,
+        group: str | None = None,
+        splits: str | dict[str, float] | None = None,
+        hold_out: dict[str, str] | None = None,
+        split_seed: NonNegativeInt = 0,
+        rate: PositiveInt | None = 16_000,
+        mono: Literal["mean", "first", "refuse"] = "mean",
+        level: Literal["given", "rms"] = "given",
+        chunk: PositiveFloat | None = None,
+        features: FeatureSpec | None = FeatureSpec(),  # noqa: B008 - frozen
+        features_when: Literal["reading", "needed"] = "reading",
+        partner: bool = False,
+        fit_clips: PositiveInt = 500,
+        memory: Annotated[float, Field(ge=0)] = 1.0,
+        on_error: Literal["raise", "skip"] = "raise",
+        seed: NonNegativeInt = 0,
+        spec: AudioSpec | None = None,
+    ) -> None:
+        self._path, self._seed, self._partner, self._reading = Path(path), seed, partner, features_when == "reading"
+        if spec is not None:
+            rate, mono, chunk, features = spec.rate, spec.mono, spec.chunk, spec.features
+        self._items = listing(path, path_column)
+        clips, self.skipped = find_clips(
+            self._items, rate, chunk, lambda hertz: _shortest(features, hertz), mono, on_error == "skip"
+        )
+        self._clips = clips
+        self._of = np.array([clip.item for clip in clips])
+        hertz = rate or clips[0].recording.rate
+        self._points = np.array([clip.points(hertz) for clip in clips])
+        wanted = target if spec is None or target is not None else spec.target
+        self._labels = self._target(wanted, target_kind, required=spec is None or target is not None)
+        self._groups = self._grouped(group)
+        self._splits = split_items(
+            self._items, self._of, splits, hold_out, self._labels, self._groups, split_seed, self._column
+        )
+        names = self._column(speaker)[self._of] if speaker else np.full(len(clips), "")
+        self._speakers = np.unique(names, return_inverse=True)[1] if speaker else np.full(len(clips), -1)
+        self._cache: OrderedDict[int, tuple[Tensor, Tensor | None]] = OrderedDict()
+        self._room = int(memory * 1e9)
+        self.spec = spec or AudioSpec(rate=hertz, mono=mono, level=level, features=features, chunk=chunk, target=target)
+        self._frontend = None if features is None else Frontend.of(self.spec)
+        if spec is None and self._frontend is not None and self._frontend.features.norm == "data":
+            mean, std = self._statistics(self._frontend, fit_clips)
+            self.spec = self.spec.model_copy(update={"mean": mean, "std": std})
+            self._frontend = Frontend.of(self.spec)
+            self._forget()
+
+    def _column(self, name: str) -> Shaped[np.ndarray, "items"]:
+        """A column of the list, as text."""
+        values = [item.columns.get(name) for item in self._items]
+        missing = next((item for item, value in zip(self._items, values, strict=True) if value is None), None)
+        if missing is not None:
+            known = sorted({key for item in self._items for key in item.columns})
+            raise DataError(f"{missing.where}: there is no {name!r} (known: {', '.join(known)}){did_you_mean(name, known)}")
+        return np.array(values, dtype=object)
+
+    def _target(self, name: str | None, kind: str, *, required: bool) -> Labels | None:
+        if name is None or (not required and not all(name in item.columns for item in self._items)):
+            return None
+        text = self._column(name)[self._of]
+        if kind == "numbers":
+            return Labels(name, "regression", np.array([_as_number(value, name) for value in text]))
+        classes = sorted({value for value in text.tolist() if value}, key=_order)
+        place = {value: number for number, value in enumerate(classes)}
+        return Labels(name, "classification", np.array([place.get(value, -1) for value in text.tolist()]), tuple(classes))
+
+    def _grouped(self, column: str | None) -> Shaped[np.ndarray, "clips"] | None:
+        if column is not None:
+            return self._column(column)[self._of]
+        pieces = len(np.unique(self._of)) < len(self._of)
+        return np.array([str(clip.recording.path) for clip in self._clips]) if pieces else None
+
+    def _statistics(self, frontend: Frontend, most: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of each channel over training frames, in float64."""
+        train = np.flatnonzero(self._splits == "train")
+        chosen = np.sort(np.random.default_rng([self._seed, 2]).permutation(train)[:most])
+        count, total, squares = 0, torch.zeros(frontend.features.channels, dtype=torch.float64), torch.zeros(1)
+        for number in chosen.tolist():
+            frames = self._featured(frontend, self._wave(number), number).double()
+            count, total, squares = count + len(frames), total + frames.sum(0), squares + frames.square().sum(0)
+        mean = total / count
+        std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def _wave(self, number: int) -> Float[Tensor, "points"]:
+        return wave_of(self._clips[number], self.spec)
+
+    def _featured(self, frontend: Frontend, wave: Tensor, number: int) -> Float[Tensor, "frames channels"]:
+        alone = AudioBatch(wave, Lengths.of([len(wave)]), frames=Lengths.of([frontend.count(len(wave))]))
+        features = frontend(alone).features
+        assert features is not None
+        return features
+
+    def _read(self, number: int) -> tuple[Float[Tensor, "points"], Float[Tensor, "frames channels"] | None]:
+        """A clip's waveform and, where they are made at reading, its features; kept while there is room."""
+        if number in self._cache:
+            self._cache.move_to_end(number)
+            return self._cache[number]
+        wave = self._wave(number)
+        made = self._featured(self._frontend, wave, number) if self._frontend is not None and self._reading else None
+        size = 4 * (wave.numel() + (0 if made is None else made.numel()))
+        if size <= self._room:
+            self._cache[number] = (wave, made)
+            self._room -= size
+        return wave, made
+
+    def _forget(self) -> None:
+        self._room += sum(4 * (wave.numel() + (0 if made is None else made.numel())) for wave, made in self._cache.values())
+        self._cache.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_cache": OrderedDict()}  # each worker keeps its own
+
+    def batch(self, index: Int[np.ndarray, "clips"]) -> AudioBatch:
+        batch = self._collated(index)
+        if not self._partner:
+            return batch
+        rng = np.random.default_rng([self._seed, crc32(index.astype(np.int64).tobytes())])
+        return AudioBatch(**(vars(batch) | {"others": self._collated(self._partners(index, rng))}))
+
+    def _collated(self, index: Int[np.ndarray, "clips"]) -> AudioBatch:
+        clips = [self._read(int(number)) for number in index]
+        points = self._points[index].tolist()
+        frames = None if self._frontend is None else Lengths.of([self._frontend.count(size) for size in points])
+        made = [part for _, part in clips if part is not None]
+        waves = torch.cat([wave for wave, _ in clips]) if clips else torch.empty(0)
+        features = torch.cat(made) if made else None
+        return AudioBatch(waves, Lengths.of(points), features, frames, torch.from_numpy(self._speakers[index]))
+
+    def _partners(self, index: Int[np.ndarray, "clips"], rng: np.random.Generator) -> Int[np.ndarray, "clips"]:
+        """For each clip a training clip of its speaker: another one where the speaker has several."""
+        partners = []
+        for number in index.tolist():
+            same = self._by_speaker.get(int(self._speakers[number]), np.array([number]))
+            others = same[same != number]
+            partners.append(int(rng.choice(others)) if len(others) else number)
+        return np.array(partners)
+
+    @cached_property
+    def _by_speaker(self) -> Mapping[int, Int[np.ndarray, "clips"]]:
+        train = np.flatnonzero(self._splits == "train")
+        order = train[np.argsort(self._speakers[train], kind="stable")]
+        speakers, starts = np.unique(self._speakers[order], return_index=True)
+        return dict(zip(speakers.tolist(), np.split(order, starts[1:]), strict=True))
+
+    def sizes(self) -> Float[np.ndarray, "clips"]:
+        """Seconds."""
+        return self._points / self.spec.rate
+
+    def splits(self) -> Shaped[np.ndarray, "clips"]:
+        return self._splits
+
+    def labels(self) -> Labels | None:
+        return self._labels
+
+    def groups(self) -> Shaped[np.ndarray, "clips"] | None:
+        return self._groups
+
+    def features(self, index: Int[np.ndarray, "clips"]) -> Float[np.ndarray, "clips features"]:
+        """Mean and deviation over time of each channel of the features; of 80 log-mel bands where the spec has none."""
+        frontend = self._frontend or Frontend(FeatureSpec(), self.spec.rate)
+        rows = [self._featured(frontend, self._read(int(number))[0], int(number)) for number in index]
+        return np.stack([torch.cat([frames.mean(0), frames.std(0, unbiased=False)]).numpy() for frames in rows])
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        told = [f"{clip.recording.path.name} {clip.recording.frames} {clip.recording.rate}" for clip in self._clips]
+        seconds = float(self._points.sum() / self.spec.rate)
+        digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+        return {"path": str(self._path), "clips": len(self), "seconds": round(seconds, 3), "files": digest}
+
+    def describe(self) -> str:
+        """What was found, in a few lines."""
+        rates = sorted({clip.recording.rate for clip in self._clips})
+        seconds = self.sizes()
+        lines = [
+            f"{len(self):,} clips of {seconds.min():.2f} to {seconds.max():.2f} s, {seconds.sum() / 3600:.2f} h in all",
+            f"files at {', '.join(f'{rate:,}' for rate in rates)} Hz, read at {self.spec.rate:,} Hz",
+        ]
+        return "\n".join(lines + [f"left out: {reason}" for reason in self.skipped])
+
+
+def _shortest(features: FeatureSpec | None, rate: int) -> int:
+    return SHORTEST_WAVE if features is None else Frontend(features, rate).shortest
+
+
+def _as_number(value: str, name: str) -> float:
+    try:
+        return float(value) if value else float("nan")
+    except ValueError as error:
+        raise DataError(f"the target {name!r} is to be a number, and one is {value!r}") from error
+
+
+def _order(value: str) -> tuple[bool, float, str]:
+    """Numbers by their value, before words."""
+    try:
+        return False, float(value), value
+    except ValueError:
+        return True, 0.0, value
