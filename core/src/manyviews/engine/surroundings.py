@@ -1,4 +1,4 @@
-"""What a run shares with the program around it: torch's global random generators, from which dropout draws."""
+"""What a run shares with the program around it: torch's global random generators, from which dropout draws, and threads."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ def own_generators(device: torch.device) -> Iterator[None]:
     """The global generators of the CPU and of `device` are the run's inside, and the caller's again behind it."""
     with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
         yield
+
+
+@contextmanager
+def own_threads(threads: int | None) -> Iterator[None]:
+    """As many CPU threads as asked for inside (None: as before), and the caller's number again behind it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seeding(device: torch.device) -> Callable[[int], object]:
