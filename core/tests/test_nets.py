@@ -130,3 +130,16 @@ def test_depth_zero_reads_replaced_tokens_and_refuses_dropped_ones() -> None:
     dropped = encoding_of(tokens[[0, 2]], torch.tensor([0, 2]), Lengths.equal(1, 2))
     with pytest.raises(UserError, match="depth to 1 or more"):
         decoder(dropped, view_of(layout), asked)
+
+
+def test_layers_end_in_what_forward_gives() -> None:
+    torch.manual_seed(0)
+    net = Transformer(8, 3, 2)
+    lengths = Lengths.of([3, 1, 4])
+    tokens = torch.randn(8, 8)
+    layers = net.layers(tokens, lengths)
+    assert len(layers) == 3
+    assert_close(layers[-1], net(tokens, lengths))
+    first = Transformer(8, 1, 2)
+    first.load_state_dict({key: value for key, value in net.state_dict().items() if "blocks.0" in key or "last" in key})
+    assert_close(first.last(layers[0]), first(tokens, lengths))

@@ -21,3 +21,5 @@ class Encoding:
     lengths: Lengths
     """Present tokens of each sample."""
     pooled: Float[Tensor, "samples pooled_width"]
+    layers: tuple[Float[Tensor, "present layer_width"], ...] = ()
+    """The tokens behind each layer, first to last, where the view asked for them."""

@@ -31,6 +31,8 @@ class View:
     """Tokens to be predicted, in one or more sets. None: the hidden ones."""
     target: Any = None
     """What a pretext task asks about this view: a rotation, a fusion map, a corruption mask."""
+    layers: bool = False
+    """Whether the encoder is to give what each of its layers made of the tokens too. With LAYERS only."""
     role: str = "global"
     """`global` views may be a teacher's input; `local` views are seen by the student alone."""
 

@@ -90,6 +90,17 @@ class Transformer(nn.Module):
             x = block(x, real)
         return self.last(x)  # type: ignore[no-any-return]
 
+    def layers(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> tuple[Float[Tensor, "tokens width"], ...]:
+        """What stands behind each block, first to last; behind the last one as `forward` gives it."""
+        x, real, kept = lengths.pad(tokens), lengths.real(), []
+        if real is not None:
+            real = real | ~real.any(1, keepdim=True)
+        for block in self.blocks:
+            x = block(x, real)
+            kept.append(x)
+        kept = [*kept[:-1], self.last(x)]
+        return tuple(lengths.unpad(layer) for layer in kept)
+
     def forward(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> Float[Tensor, "tokens width"]:
         """Flat tokens, samples back to back."""
         return lengths.unpad(self.dense(lengths.pad(tokens), lengths.real()))

@@ -117,7 +117,7 @@ class ToyEncoder(Encoder):
         hide: Hidden steps are dropped, or replaced by a learned token.
     """
 
-    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES})
+    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.LAYERS})
 
     def __init__(
         self,
@@ -154,8 +154,12 @@ class ToyEncoder(Encoder):
             tokens, positions = tokens[present], positions[present]
         elif view.hidden is not None:
             tokens = torch.where(view.hidden.where[0][:, None], self.mask_token.to(tokens.dtype), tokens)
-        tokens = self.transformer(tokens + positions, lengths)
-        return Encoding(tokens, present, lengths, lengths.mean(tokens))
+        tokens, layers = tokens + positions, ()
+        if view.layers:
+            *_, tokens = layers = self.transformer.layers(tokens, lengths)
+        else:
+            tokens = self.transformer(tokens, lengths)
+        return Encoding(tokens, present, lengths, lengths.mean(tokens), layers)
 
     def targets(self, batch: ToyBatch, tokens: Int[Tensor, "asked"]) -> Float[Tensor, "asked channels"]:
         return batch.steps[tokens]
