@@ -24,6 +24,11 @@ TOY = {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The kit's own marker, for packages whose settings do not know it."""
+    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+
+
 def install_fake(folder: Path, distribution: str, name: str, module: str) -> None:
     """A distribution's metadata alone, as if it were installed: its entry point names a module that is there already."""
     info = folder / f"{distribution.replace('-', '_')}-0.1.0.dist-info"

@@ -18,4 +18,5 @@ def manyviews_domain() -> Domain:
             "encoder": {"transformer": "manyviews.testing.toy:ToyEncoder"},
             "views": {"noise": "manyviews.testing.toy:ToyNoise"},
         },
+        trial="manyviews.testing.toy_trial:TRIAL",
     )

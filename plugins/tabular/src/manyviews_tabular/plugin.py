@@ -37,6 +37,7 @@ def manyviews_domain() -> Domain:
         },
         recipes="manyviews_tabular:recipes",
         demo="manyviews_tabular.demo:prepare",
+        trial="manyviews_tabular.testing:TRIAL",
     )
 
 

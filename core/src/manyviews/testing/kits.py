@@ -1,0 +1,27 @@
+"""The conformance kit: subclass these in a plugin's tests, and every check that the core relies on is made.
+
+    from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, SourceKit, ViewsKit
+
+    class TestEncoders(EncoderKit):
+        plugin = "manyviews_sonar.plugin"
+
+What they are run on is the plugin's own `Domain.trial`. See `manyviews.testing.trial.Trial`.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(
+        f"manyviews.testing.{name}"
+        for name in ("checks", "encoder_kit", "objective_kit", "plugin_kit", "source_kit", "views_kit")
+    )
+)
+
+from manyviews.testing.encoder_kit import EncoderKit  # noqa: E402 (asserts are rewritten before they are imported)
+from manyviews.testing.objective_kit import ObjectiveKit  # noqa: E402
+from manyviews.testing.plugin_kit import PluginKit  # noqa: E402
+from manyviews.testing.recipe_kit import MatrixKit, RecipeKit  # noqa: E402
+from manyviews.testing.source_kit import SourceKit  # noqa: E402
+from manyviews.testing.views_kit import ViewsKit  # noqa: E402
+
+__all__ = ["EncoderKit", "MatrixKit", "ObjectiveKit", "PluginKit", "RecipeKit", "SourceKit", "ViewsKit"]

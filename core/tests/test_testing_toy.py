@@ -1,0 +1,27 @@
+"""The toy domain passes the conformance kit that it serves as an example for."""
+
+from __future__ import annotations
+
+from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, SourceKit, ViewsKit
+
+PLUGIN = "manyviews.testing.toy_plugin"
+
+
+class TestPlugin(PluginKit):
+    plugin = PLUGIN
+
+
+class TestSource(SourceKit):
+    plugin = PLUGIN
+
+
+class TestEncoder(EncoderKit):
+    plugin = PLUGIN
+
+
+class TestViews(ViewsKit):
+    plugin = PLUGIN
+
+
+class TestObjectives(ObjectiveKit):
+    plugin = PLUGIN
