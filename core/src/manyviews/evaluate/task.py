@@ -69,7 +69,7 @@ class Task(ABC):
     """It judges pairs, and is given their units."""
     every_unit: ClassVar[bool] = False
     """It judges labelled units of no split as well: clusterings and cross-validations, which go by no split."""
-    better: ClassVar[Mapping[str, Better]] = {}
+    better: Mapping[str, Better] = {}
     """Which way each metric is better. One that is not named has no better direction and is never marked best."""
 
     def check(self, data: Embedded) -> None:  # noqa: B027 (a task that can judge anything need not say so)

@@ -29,5 +29,6 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "knn": "manyviews.evaluate.knn:KNN",
         "linear_probe": "manyviews.evaluate.linear_probe:LinearProbe",
         "spread": "manyviews.evaluate.spread:Spread",
+        "verification": "manyviews.evaluate.verification:Verification",
     },
 }

@@ -18,7 +18,11 @@ def manyviews_domain() -> Domain:
             "encoder": {},
             "views": {},
             "objective": {},
-            "task": {},
+            "task": {
+                "graph_classification": "manyviews_graphs.tasks.graph_classification:GraphClassification",
+                "link_prediction": "manyviews_graphs.tasks.link_prediction:LinkPrediction",
+                "node_classification": "manyviews_graphs.tasks.node_classification:NodeClassification",
+            },
         },
         recipes="manyviews_graphs:recipes",
     )

@@ -1,0 +1,1 @@
+"""Evaluation tasks as the literature on graphs runs them."""
