@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from manyviews.engine import checkpoint
+from manyviews.engine.mgda import MGDA
 from manyviews.engine.model import Model, Step
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
@@ -31,11 +32,11 @@ from manyviews.testing.fixtures import TOY, install_fake
 pytestmark = pytest.mark.slow
 
 
-def recipe(folder: Path, name: str, **train: Any) -> Recipe:
+def recipe(folder: Path, name: str, changes: Mapping[str, Any] | None = None, **train: Any) -> Recipe:
     """Dropout in the encoder, running statistics in the heads, a teacher; readings that fall beside the checkpoints."""
     parts = {"encoder.dropout": 0.2, "objective": {"name": "byol", "out": 8}, "views": {"name": "noise"}}
     two = {"device": "cpu", "devices": 2, "log_every": 3, "watch_every": 3, "folder": str(folder / name)}
-    return load_recipe(TOY, {**parts, "train": two | train})
+    return load_recipe(TOY, {**parts, "train": two | train, **(changes or {})})
 
 
 class Gone(BaseException):
@@ -59,6 +60,24 @@ def resume_stage(folder: Path, rank: int) -> None:
     (run,) = (folder / "cut").iterdir()
     assert checkpoint.last(run).name == "step-00000004"
     pretrain(resume=run)
+
+
+def mgda_stage(folder: Path, rank: int) -> None:
+    """What each process steps by: the weights of two terms, and the gradients of encoder and heads."""
+    combine, told = MGDA.combine, []
+
+    def telling(self: MGDA) -> Any:
+        weights = combine(self)
+        gradients = [p.grad for p in (*self.shared, *self.own) if p.grad is not None]
+        told.append([float(weight) for weight in weights.values()] + [float(gradient.sum()) for gradient in gradients])
+        return weights
+
+    MGDA.combine = telling  # type: ignore[method-assign]
+    terms = [{"views": {"name": "noise"}, "objective": {"name": name}} for name in ("vicreg", "byol")]
+    changes = {"views": None, "objective": None, "terms": terms, "combine": "mgda"}
+    pretrain(recipe(folder, "mgda", steps=4, accumulate=2, checkpoint_every=None, changes=changes))
+    MGDA.combine = combine  # type: ignore[method-assign]
+    (folder / f"mgda-{rank}").write_text(json.dumps(told))
 
 
 def nan_stage(folder: Path, rank: int) -> None:
@@ -94,7 +113,7 @@ def signal_stage(folder: Path, rank: int) -> None:
     (folder / f"signal-{rank}").write_text(str(run.stopped))
 
 
-STAGES: tuple[Callable[[Path, int], None], ...] = (resume_stage, nan_stage, signal_stage)
+STAGES: tuple[Callable[[Path, int], None], ...] = (resume_stage, mgda_stage, nan_stage, signal_stage)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +149,16 @@ def test_a_resumed_run_of_two_processes_equals_the_uninterrupted_one(folder: Pat
     assert told[0] == told[1]
     one, two = (checkpoint.read_weights(run.checkpoint) for run in (whole, resumed))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_both_processes_weigh_and_step_alike(folder: Path) -> None:
+    assert (folder / "mgda_stage").exists(), (folder / "words").read_text()
+    one, two = (json.loads((folder / f"mgda-{rank}").read_text()) for rank in (0, 1))
+    assert one == two
+    assert len(one) == 4
+    for weight, other, *gradients in one:
+        assert abs(weight + other - 1) < 1e-5
+        assert any(gradient != 0 for gradient in gradients)
 
 
 def test_a_nan_of_one_process_ends_both_and_nothing_is_saved(folder: Path) -> None:

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -20,9 +20,6 @@ from manyviews.encoder import Encoder
 from manyviews.objective import Branch, Loss, Objective, Unit
 from manyviews.traits import Trait
 from manyviews.view import ViewGenerator
-
-Combine = Literal["sum", "mgda"]
-"""What becomes of several losses."""
 
 Note = Callable[[Mapping[str, Float[Tensor, ""]]], None]
 """Takes the metrics of a step: detached scalars on the device, `loss` among them."""
@@ -37,6 +34,8 @@ class Step:
 
     def __init__(self, batch: Batch, generator: torch.Generator, note: Note) -> None:
         self.batch, self.generator, self.note = batch, generator, note
+        self.losses: Sequence[Float[Tensor, ""]] = ()
+        """Of several terms, for who weighs their gradients: returned, a data-parallel wrapper would tie them together."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,9 @@ class Term(nn.Module):
 class Model(nn.Module):
     """The encoder, the terms and, where one of them needs it, the EMA teacher of encoder and heads."""
 
-    def __init__(self, encoder: Encoder, parts: Sequence[Part], unit: Unit, combine: Combine = "sum") -> None:
+    def __init__(self, encoder: Encoder, parts: Sequence[Part], unit: Unit) -> None:
         super().__init__()
-        self.encoder, self.combine = encoder, combine
+        self.encoder = encoder
         self.each_term = tuple(Term(part, encoder, unit) for part in parts)
         self.terms = nn.ModuleList(self.each_term)
         self._learning = (encoder, *(term.head for term in self.each_term))
@@ -91,11 +90,8 @@ class Model(nn.Module):
         self.teacher.eval()
         return self
 
-    def forward(self, step: Step) -> Float[Tensor, ""] | tuple[Float[Tensor, ""], ...]:
-        """The weighted sum of the terms' losses, or with `mgda` each of them, whose gradients are weighed.
-
-        What they report is noted, by the term's number if there are several.
-        """
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The weighted sum of the terms' losses. What they report is noted, by the term's number if there are several."""
         with torch.no_grad():
             layout = self.encoder.layout(step.batch)
             views = [term.views(step.batch, layout, step.generator) for term in self.each_term]
@@ -110,7 +106,8 @@ class Model(nn.Module):
         metrics = {f"term{place}/{key}": value for place, loss in enumerate(losses) for key, value in loss.metrics.items()}
         each = {f"term{place}/loss": loss.value.detach() for place, loss in enumerate(losses)}
         step.note({"loss": total.detach(), **metrics, **each})
-        return tuple(loss.value for loss in losses) if self.combine == "mgda" else total
+        step.losses = [loss.value for loss in losses]
+        return total
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:

@@ -146,7 +146,7 @@ def _trainer(fabric: Fabric, recipe: Recipe, source: Source) -> Trainer:
     )
     encoder = build_encoder(recipe, source.spec)
     torch.manual_seed(train.seed + 1)
-    model = Model(encoder, build_terms(recipe, source.spec), recipe.unit, recipe.combine)
+    model = Model(encoder, build_terms(recipe, source.spec), recipe.unit)
     if train.compile:
         model.encoder.compile()
         for term in model.each_term:

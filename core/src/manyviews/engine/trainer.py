@@ -111,11 +111,12 @@ class Trainer:
         seed, micro = self.recipe.train.seed, self.step * self.recipe.train.accumulate + number
         self.generator.manual_seed(mix(seed, micro, self.fabric.global_rank))
         self.seed_dropout(mix(seed + 2, micro, self.fabric.global_rank))
-        loss = self.model(Step(batch, self.generator, self.window.add))
+        step = Step(batch, self.generator, self.window.add)
+        loss = self.model(step)
         if self.mgda is None:
             self.fabric.backward(loss, gradient=self.share)
         else:
-            self.mgda.backward(loss, partial(self.fabric.backward, gradient=self.share))
+            self.mgda.backward(step.losses, partial(self.fabric.backward, gradient=self.share))
 
     def _read(self, report: Report, bar: Progress) -> None:
         """Take the means of the window from the device to the journal."""
