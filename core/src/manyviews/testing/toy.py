@@ -154,7 +154,8 @@ class ToyEncoder(Encoder):
             tokens, positions = tokens[present], positions[present]
         elif view.hidden is not None:
             tokens = torch.where(view.hidden.where[0][:, None], self.mask_token.to(tokens.dtype), tokens)
-        tokens, layers = tokens + positions, ()
+        tokens = tokens + positions
+        layers: tuple[Tensor, ...] = ()
         if view.layers:
             *_, tokens = layers = self.transformer.layers(tokens, lengths)
         else:
