@@ -17,7 +17,9 @@ def manyviews_domain() -> Domain:
             "source": {},
             "encoder": {},
             "views": {},
-            "objective": {},
+            "objective": {
+                "dgi": "manyviews_graphs.dgi:DGI",
+            },
             "task": {
                 "graph_classification": "manyviews_graphs.tasks.graph_classification:GraphClassification",
                 "link_prediction": "manyviews_graphs.tasks.link_prediction:LinkPrediction",
