@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from manyviews import distributed
 from manyviews.engine import checkpoint
@@ -22,6 +21,7 @@ from manyviews.engine.load import RECIPE, SPEC, load_into
 from manyviews.engine.loader import Order
 from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms, plugins_of, read_spec
+from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
 from manyviews.engine.surroundings import own_generators, own_threads
 from manyviews.engine.trainer import Trainer
@@ -81,19 +81,26 @@ def check(recipe: Recipe) -> Recipe:
 
 def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
     with own_threads(recipe.train.threads):
-        fabric = _fabric(recipe)
+        fabric = make_fabric(recipe.train)
         with own_generators(fabric.device):
             return _run(fabric, recipe, name, source, resumed)
 
 
 def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
+    """What is wrong with recipe or data is found before other processes are started, and so said once."""
     build_terms(recipe, None)
     start = checkpoint.last(resumed.folder) if resumed else None
     manifest = checkpoint.read_manifest(start) if start else {}
     spec = read_spec(recipe, (start / SPEC).read_text(encoding="utf-8")) if start else None
     source = source or build_source(recipe, spec)
-    trainer = _trainer(fabric, recipe, source)
-    evaluation = OnlineEvaluation(_tasks(recipe, source), source, unit=recipe.unit, seed=recipe.train.seed)
+    order, model = _order(recipe, source), _model(recipe, source)
+    _rehearse(recipe, source, order, model)
+    tasks = build_tasks(recipe)
+    fitting = [item for item in tasks if missing(item.task, source) is None]
+    evaluation = OnlineEvaluation(fitting, source, unit=recipe.unit, seed=recipe.train.seed)
+    launch(fabric, recipe.train)
+    _name_left_out(tasks, source)
+    trainer = Trainer(fabric, recipe, source, replace(order, rank=fabric.global_rank), model, _steps(recipe, order))
     if recipe.unit == "token" and evaluation.planned and fabric.is_global_zero:
         evaluation.units(trainer.plain.encoder)  # refuses labels that are not the tokens' before a run begins
     if start:
@@ -103,47 +110,33 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     return _Session(run, recipe, name, source, trainer, evaluation, manifest).run_to_the_end()
 
 
-def _tasks(recipe: Recipe, source: Source) -> tuple[Planned, ...]:
-    """The recipe's tasks; those that need labels or pairs are left out, and named, where the data have none."""
-    tasks = build_tasks(recipe)
-    lacking = {item.name: missing(item.task, source) for item in tasks}
+def _name_left_out(tasks: Sequence[Planned], source: Source) -> None:
+    """Tasks that need labels or pairs, where the data have none."""
     for lack in ("labels", "pairs"):
-        without = ", ".join(name for name, what in lacking.items() if what == lack)
+        without = ", ".join(item.name for item in tasks if missing(item.task, source) == lack)
         if without and distributed.rank() == 0:
             print(f"The data have no {lack}: {without} left out of the evaluation", file=sys.stderr)
-    return tuple(item for item in tasks if lacking[item.name] is None)
 
 
-def _fabric(recipe: Recipe) -> Fabric:
-    train = recipe.train
-    if train.precision == "16-mixed" and not torch.cuda.is_available():
-        raise UserError("train.precision: 16-mixed needs a CUDA device, and there is none here; use bf16-mixed or 32")
-    precision = "32-true" if train.precision == "32" else train.precision
-    # Most pairs of an objective and an encoder leave a parameter without gradient: a mask token, a class-wise head.
-    strategy = DDPStrategy(find_unused_parameters=True) if train.devices > 1 else "auto"
-    try:
-        fabric = Fabric(accelerator=train.device, devices=train.devices, precision=precision, strategy=strategy)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"train.device: {train.device} x {train.devices} cannot be used here: {error}") from error
-    fabric.launch()
-    return fabric
-
-
-def _trainer(fabric: Fabric, recipe: Recipe, source: Source) -> Trainer:
-    """Encoder, objectives and order of the data, all from the recipe's seed."""
+def _order(recipe: Recipe, source: Source) -> Order:
+    """The order of the training samples, as the first process has it."""
     train = recipe.train
     chosen = np.flatnonzero(source.splits() == "train")
-    order = Order(
+    return Order(
         chosen,
         train.batch_size,
         train.seed,
-        fabric.global_rank,
-        fabric.world_size,
-        source.blocks,
-        train.shuffle_blocks,
-        None if (sizes := source.sizes()) is None else sizes[chosen],
-        train.batch_total,
+        world=train.devices * train.nodes,
+        blocks=source.blocks,
+        window=train.shuffle_blocks,
+        sizes=None if (sizes := source.sizes()) is None else sizes[chosen],
+        cap=train.batch_total,
     )
+
+
+def _model(recipe: Recipe, source: Source) -> Model:
+    """Encoder and objectives, from the recipe's seed."""
+    train = recipe.train
     encoder = build_encoder(recipe, source.spec)
     torch.manual_seed(train.seed + 1)
     model = Model(encoder, build_terms(recipe, source.spec), recipe.unit)
@@ -153,23 +146,25 @@ def _trainer(fabric: Fabric, recipe: Recipe, source: Source) -> Trainer:
             for part in (term.head, term.predictor):
                 if part is not None:
                     part.compile()
-    steps = train.steps or math.ceil(cast(float, train.epochs) * order.per_epoch / train.accumulate)
-    trainer = Trainer(fabric, recipe, source, order, model, steps)
-    _rehearse(trainer)
-    return trainer
+    return model
 
 
-def _rehearse(trainer: Trainer) -> None:
+def _steps(recipe: Recipe, order: Order) -> int:
+    train = recipe.train
+    return train.steps or math.ceil(cast(float, train.epochs) * order.per_epoch / train.accumulate)
+
+
+def _rehearse(recipe: Recipe, source: Source, order: Order, model: Model) -> None:
     """Read one batch and make its views: what is wrong with them is found before a run begins."""
-    batch = trainer.source.batch(next(trainer.order.batches(0, 1))).to(trainer.fabric.device)
-    layout = trainer.plain.encoder.layout(batch)
-    if trainer.recipe.unit == "sample" and len(batch) == 1 and trainer.plain.compares:
+    batch = source.batch(next(order.batches(0, 1)))
+    layout = model.encoder.layout(batch)
+    if recipe.unit == "sample" and len(batch) == 1 and model.compares:
         raise UserError(
             "train.batch_size: a batch of a single sample cannot be compared with itself; "
             "take more samples, or `unit: token` where the sample has many"
         )
-    for term in trainer.plain.each_term:
-        term.views(batch, layout, torch.Generator(trainer.fabric.device).manual_seed(0))
+    for term in model.each_term:
+        term.views(batch, layout, torch.Generator().manual_seed(0))
 
 
 def _restore(trainer: Trainer, folder: Path) -> None:

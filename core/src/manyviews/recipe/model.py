@@ -129,7 +129,12 @@ class Train(Strict):
     precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(_number_as_text)] = "32"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: PositiveInt = 1
+    devices: PositiveInt = Field(
+        1, description="Devices of a machine, each with a process of its own and `batch_size` samples."
+    )
+    nodes: PositiveInt = Field(
+        1, description="Machines, which share `folder`: started by Slurm (srun) or torchrun, one process for each device."
+    )
     threads: PositiveInt | None = Field(None, description="CPU threads of torch; null: as torch chooses.")
     compile: bool = False
     workers: NonNegativeInt = Field(0, description="Processes that read data; 0: the training process reads.")

@@ -1,0 +1,61 @@
+"""Devices, precision and processes of a run, which are Lightning Fabric's work."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.parallel import ParallelStrategy
+
+from manyviews.errors import UserError
+from manyviews.recipe.model import Train
+
+
+def make_fabric(train: Train) -> Fabric:
+    """Devices and precision as the recipe says; no process is started yet.
+
+    Raises:
+        UserError: The device or the precision is not to be had here, or nothing tells this machine of the others.
+    """
+    if train.precision == "16-mixed" and not torch.cuda.is_available():
+        raise UserError("train.precision: 16-mixed needs a CUDA device, and there is none here; use bf16-mixed or 32")
+    precision = "32-true" if train.precision == "32" else train.precision
+    # Most pairs of an objective and an encoder leave a parameter without gradient: a mask token, a class-wise head.
+    strategy = DDPStrategy(find_unused_parameters=True) if train.devices * train.nodes > 1 else "auto"
+    try:
+        fabric = Fabric(
+            accelerator=train.device, devices=train.devices, num_nodes=train.nodes, precision=precision, strategy=strategy
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"train.device: {train.device} x {train.devices} cannot be used here: {error}") from error
+    if train.nodes > 1:
+        _refuse_a_lonely_machine(fabric, train)
+    return fabric
+
+
+def _refuse_a_lonely_machine(fabric: Fabric, train: Train) -> None:
+    """Before it waits for ever for the others, whose address it was not told."""
+    assert isinstance(fabric.strategy, ParallelStrategy)
+    if isinstance(fabric.strategy.cluster_environment, LightningEnvironment) and "MASTER_ADDR" not in os.environ:
+        raise UserError(
+            f"train.nodes: {train.nodes} machines are started by Slurm (srun) or by torchrun, one command on each:\n"
+            f"torchrun --nnodes {train.nodes} --nproc-per-node {train.devices} --node-rank 0 --master-addr HOST "
+            "--no-python manyviews pretrain …"
+        )
+
+
+def launch(fabric: Fabric, train: Train) -> None:
+    """Start this machine's other processes, or join those that Slurm or torchrun started; the process group is up then.
+
+    Raises:
+        UserError: There are not as many of them as the recipe says.
+    """
+    try:
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"train.nodes: {train.nodes} x train.devices: {train.devices} processes cannot be had here: {error}"
+        ) from error

@@ -1,0 +1,43 @@
+"""What the loop does with batches and with what surrounds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Int, Shaped
+
+from manyviews.engine.pretrain import pretrain
+from manyviews.recipe.model import Recipe
+from manyviews.testing.toy import ToyBatch, ToySource
+
+Make = Callable[..., Recipe]
+
+
+class One(ToySource):
+    """A single sample, and always the same batch of it, as a source that is one graph."""
+
+    def __init__(self) -> None:
+        super().__init__(samples=1)
+        self.only = super().batch(np.arange(1))
+
+    def batch(self, index: Int[np.ndarray, "samples"]) -> ToyBatch:
+        return self.only
+
+    def splits(self) -> Shaped[np.ndarray, "samples"]:
+        return np.array(["train"])
+
+
+def test_a_source_that_is_one_batch_goes_to_the_device_once(toy_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved, to = [], ToyBatch.to
+
+    def counted(self: ToyBatch, device: torch.device, non_blocking: bool = False) -> Any:
+        moved.append(self)
+        return to(self, device, non_blocking)
+
+    monkeypatch.setattr(ToyBatch, "to", counted)
+    pretrain(toy_recipe(train__batch_size=1, train__accumulate=2), source=One())
+    assert len(moved) == 1
