@@ -73,5 +73,11 @@ def seeded() -> GraphBatch:
 
 @pytest.fixture
 def spec() -> GraphSpec:
-    """What the batches above are described by."""
+    """What the batches above are described by, their places left out."""
+    return GraphSpec(channels=CHANNELS, edge_channels=EDGE_CHANNELS)
+
+
+@pytest.fixture
+def placed_spec() -> GraphSpec:
+    """What the batches above are described by, with their places."""
     return GraphSpec(channels=CHANNELS, edge_channels=EDGE_CHANNELS, place_kind="rwpe", place_channels=2)

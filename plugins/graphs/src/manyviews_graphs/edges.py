@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from manyviews_graphs.nets.links import Links
+
 with warnings.catch_warnings():  # torch says once a process that CSR tensors are in beta: here, where nobody hears it
     warnings.simplefilter("ignore", UserWarning)
     torch.eye(1).to_sparse_csr()
@@ -48,6 +50,11 @@ class Edges:
     def by_source(self) -> Int[Tensor, "edges"]:
         """The order of the edges by source (and target): the rows of the transposed matrix."""
         return order_of(self.target, self.source, self.nodes)
+
+    @cached_property
+    def links(self) -> Links:
+        """The same as sparse matrices, whose patterns are kept with these edges."""
+        return Links(self.source, self.target, self.nodes, self.nodes)
 
     @cached_property
     def in_degree(self) -> Int[Tensor, "nodes"]:

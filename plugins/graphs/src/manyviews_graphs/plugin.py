@@ -15,7 +15,7 @@ def manyviews_domain() -> Domain:
         core="~=0.1.0",
         components={
             "source": {},
-            "encoder": {},
+            "encoder": {"gat": "manyviews_graphs.gat:GAT"},
             "views": {},
             "objective": {
                 "dgi": "manyviews_graphs.dgi:DGI",
