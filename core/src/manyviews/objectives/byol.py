@@ -1,5 +1,9 @@
 """BYOL: predict the teacher's embedding of one view from the student's of another (Grill et al. 2020).
 
+A departure from the paper: the teacher is in eval mode, as every teacher here, so that its batch norms use the running
+statistics copied from the student and not those of the batch. A unit's target then does not depend on its batch; the
+effect is not measured here. That BYOL needs no batch statistics at all (Richemond et al. 2020) speaks for it.
+
 On `unit: token` with the views of a graph this is BGRL (Thakoor et al. 2022).
 """
 
