@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,6 +164,28 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_not_saved(toy_recipe: Mak
     folder = next(Path(recipe.train.folder).iterdir())
     assert json.loads((folder / "run.json").read_text())["status"] == "FAILED"
     assert checkpoint.checkpoints(folder / "checkpoints") == []
+
+
+def test_drafts_of_killed_writers_are_swept_at_the_next_start(toy_recipe: Make) -> None:
+    run = pretrain(toy_recipe(train__steps=4))
+    draft = run.folder / "checkpoints" / ".step-00000008.4242"
+    draft.mkdir()
+    (draft / "weights.safetensors").write_bytes(b"half")
+    pretrain(resume=run.folder)
+    assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["step-00000004"]
+
+
+def test_the_folder_that_holds_a_checkpoint_is_flushed_after_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_ino, (tmp_path / "step-00000001").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    save(tmp_path)
+    assert flushed[-1] == (tmp_path.stat().st_ino, True)
 
 
 def test_a_manifest_without_its_format_is_none(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Int, Shaped
 
 from manyviews.engine.pretrain import pretrain
+from manyviews.engine.progress import Progress
+from manyviews.errors import UserError
 from manyviews.recipe.model import Recipe
 from manyviews.testing.toy import ToyBatch, ToySource
 
@@ -29,6 +31,20 @@ class One(ToySource):
 
     def splits(self) -> Shaped[np.ndarray, "samples"]:
         return np.array(["train"])
+
+
+def test_the_progress_bar_is_closed_where_a_run_fails(toy_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars, make = [], Progress.__init__
+
+    def noted(self: Progress, *arguments: Any) -> None:
+        make(self, *arguments)
+        bars.append(self.bar)
+        self.bar.close = lambda: bars.append("closed")
+
+    monkeypatch.setattr(Progress, "__init__", noted)
+    with pytest.raises(UserError, match="the loss is"):
+        pretrain(toy_recipe(optim={"name": "sgd", "lr": 1e30, "warmup": 0.0}))
+    assert bars[1:] == ["closed"]
 
 
 def test_a_source_that_is_one_batch_goes_to_the_device_once(toy_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:

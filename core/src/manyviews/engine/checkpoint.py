@@ -30,6 +30,7 @@ from manyviews.errors import CheckpointError
 
 FORMAT = 1
 WEIGHTS, TRAINER, MANIFEST = "weights.safetensors", "trainer.pt", "manifest.json"
+DRAFT = ".step-"
 
 
 def save(
@@ -55,7 +56,7 @@ def save(
         CheckpointError: It could not be written (disk full, no permission); nothing half-written is left.
     """
     final = folder / f"step-{manifest['step']:08d}"
-    draft = folder / f".{final.name}.{os.getpid()}"
+    draft = folder / f"{DRAFT}{manifest['step']:08d}.{os.getpid()}"
     try:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
@@ -84,16 +85,27 @@ def _seal(draft: Path, manifest: Mapping[str, Any]) -> None:
     content = {"format": FORMAT, **manifest, "files": sums}
     (draft / MANIFEST).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for path in [*files, draft / MANIFEST, draft]:
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        _flush(path)
 
 
 def _publish(draft: Path, final: Path) -> None:
-    """Give the draft its name; one of the same step that is there already is replaced."""
+    """Give the draft its name, for good; one of the same step that is there already is replaced."""
     if final.exists():
         shutil.rmtree(final)
     draft.rename(final)
+    _flush(final.parent)  # a name is on the disk with the folder that it stands in
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left half-written. For the holder of the run's lock: any other writer is dead then."""
+    for draft in folder.glob(f"{DRAFT}*"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _reason(error: Exception) -> str:

@@ -212,7 +212,8 @@ class _Session:
         self.plugins = plugins_of(self.recipe)
         if not self.trainer.fabric.is_global_zero:
             return replace(self.run, stopped=self.trainer.train(lambda step, metrics: None, lambda step: None, lambda: None))
-        self._start_tracking()
+        self._start_tracking()  # and with it take the run's lock
+        checkpoint.sweep(self.checkpoints)
         status: FinalStatus = "FAILED"
         try:
             with Journal(self.run.folder) as self.journal:
@@ -258,11 +259,15 @@ class _Session:
         if self.evaluation.due(step, last=last):
             self.journal.log(step, self.evaluation(self.trainer.plain.encoder, step, last=last))
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.run.folder / "checkpoints"
+
     def _save(self) -> None:
         """A checkpoint, on the disk before the journal's copy of its metrics is believed."""
         self.journal.flush()
         checkpoint.save(
-            self.run.folder / "checkpoints",
+            self.checkpoints,
             weights=self.trainer.plain.state_dict(),
             trainer=self.trainer.state(),
             texts={RECIPE: to_yaml(self.recipe), SPEC: self.source.spec.model_dump_json(indent=1)},

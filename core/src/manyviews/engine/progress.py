@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from types import TracebackType
 
 from tqdm import tqdm
 
 
 class Progress:
-    """A bar on a terminal; nothing on a pipe or in a log file."""
+    """A bar on a terminal; nothing on a pipe or in a log file. Left as it stands when the run ends, however it ends."""
 
     def __init__(self, start: int, steps: int, samples_a_step: int, show: bool) -> None:
         hidden = not (show and sys.stderr.isatty())
@@ -29,6 +30,8 @@ class Progress:
         """A line above the bar, on stderr."""
         tqdm.write(text, file=sys.stderr)
 
-    def close(self) -> None:
-        """Leave the bar as it is."""
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bar.close()

@@ -49,9 +49,9 @@ class Trainer:
     def train(self, report: Report, evaluate: Callable[[int], None], save: Callable[[], None]) -> signal.Signals | None:
         """Run to the end or to a signal, which is returned; the last step is saved in both cases."""
         train = self.recipe.train
-        bar = Progress(self.step, self.steps, train.batch_size * train.accumulate * self.fabric.world_size, self._first)
+        samples = train.batch_size * train.accumulate * self.fabric.world_size
         self._read_at = (time.monotonic(), self.step)
-        with StopRequest() as stop:
+        with Progress(self.step, self.steps, samples, self._first) as bar, StopRequest() as stop:
             for batches in self._steps():
                 self._step(batches)
                 bar.step()
@@ -66,7 +66,6 @@ class Trainer:
                     save()
                 if done:
                     break
-        bar.close()
         return stop.signal if self.step < self.steps else None
 
     @property
