@@ -16,6 +16,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
+
+from _measure import ratio
 
 GOAL_MS = {"plugins": 150.0, "help": 300.0}
 MODULE = """
@@ -84,15 +87,18 @@ def main() -> None:
             key: imported(words, folder, ("torch", "pydantic")) for key, words in commands.items()
         }  # compiles the modules, too
         states = [plugin["state"] for plugin in json.loads(run(commands["plugins"], folder)[1])]
-        python = sorted(_bare() for _ in range(rounds))
-        spent = {key: sorted(run(words, folder)[0] for _ in range(rounds)) for key, words in commands.items()}
+        spent: dict[str, list[float]] = {"python": [], **{key: [] for key in commands}}
+        for _ in range(rounds):  # in turns: machines are shared, and their speed drifts
+            spent["python"].append(_bare())
+            for key, words in commands.items():
+                spent[key].append(run(words, folder)[0])
     result = {
         "plugins": options.plugins,
         "broken": states.count("broken"),
         "rounds": rounds,
-        "python_cpu_ms": round(python[rounds // 2], 1),
-        **{f"{key}_cpu_ms_median": round(times[rounds // 2], 1) for key, times in spent.items()},
-        **{f"{key}_cpu_ms_least": round(times[0], 1) for key, times in spent.items()},
+        **{f"{key}_cpu_ms_median": round(median(times), 1) for key, times in spent.items()},
+        **{f"{key}_cpu_ms_least": round(min(times), 1) for key, times in spent.items()},
+        **{f"{key}_times_python": round(ratio(spent[key], spent["python"]), 2) for key in commands},
         **{f"{key}_goal_ms": goal for key, goal in GOAL_MS.items()},
         "torch_imported": any("torch" in found for found in heavy.values()),
         "pydantic_imported": any("pydantic" in found for found in heavy.values()),

@@ -57,9 +57,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from manyviews.plugins.versions import core_version
 
-        return version("manyviews")
+        return core_version()
     if name not in _HOME:
         raise AttributeError(f"module 'manyviews' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

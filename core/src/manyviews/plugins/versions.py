@@ -10,7 +10,8 @@ import operator
 import re
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
+
+from manyviews.plugins.distributions import version_of
 
 _NUMBER = r"\d+(?:\.\d+)*"
 _CLAUSES = rf"\s*(?:~=\s*\d+(?:\.\d+)+|(?:==|!=|<=|>=|<|>)\s*{_NUMBER})\s*"
@@ -24,7 +25,7 @@ Release = tuple[int, ...]
 @cache
 def core_version() -> str:
     """The installed version of manyviews."""
-    return version("manyviews")
+    return version_of("manyviews")
 
 
 @cache
