@@ -11,8 +11,6 @@ from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.mask import Mask
 from manyviews.view import View
-from manyviews_graphs.nets.stack import Stack
-from manyviews_graphs.passage import Passage
 
 
 class GraphDecoder(Decoder):
@@ -21,23 +19,21 @@ class GraphDecoder(Decoder):
     Args:
         encoder_width: Width of the encoder's tokens.
         width: Width that they are mapped to.
-        stack: Layers from `width` to the predictions.
-        passage: What of a batch the layers go along.
+        trunk: From (rows of `width`, batch, wanted nodes, present nodes) to predictions for the wanted.
     """
 
-    def __init__(self, encoder_width: int, width: int, stack: Stack, passage: Passage) -> None:
+    def __init__(self, encoder_width: int, width: int, trunk: nn.Module) -> None:
         super().__init__()
         self.inwards = nn.Linear(encoder_width, width, bias=False)
-        self.stack, self.passage = stack, passage
+        self.trunk = trunk
 
     def forward(self, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked out"]:
-        lengths, batch = view.layout.lengths, view.batch
+        lengths = view.layout.lengths
         wanted = asked.any().index(lengths)
-        along = self.passage.edges(batch), self.passage.edge_x(batch)
-        predictions = self.stack(self.inwards(encoding.tokens), *along, wanted, encoding.present)
+        predictions = self.trunk(self.inwards(encoding.tokens), view.batch, wanted, encoding.present)
         if asked.sets == 1:
             return predictions
-        # no set is seen by another: what is asked for is zero for all of them
+        # what is asked for in one set is as hidden from the others: all of it is zero
         return predictions[torch.searchsorted(wanted, asked.index(lengths) % lengths.total)]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from manyviews.encoder import Encoder
@@ -22,6 +23,7 @@ from manyviews_graphs.shown import shown
 from manyviews_graphs.spec import GraphSpec
 
 Pool = Literal["mean", "sum", "max"]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GraphEncoder(Encoder, ABC):
@@ -56,15 +58,15 @@ class GraphEncoder(Encoder, ABC):
     def forward(self, view: View) -> Encoding:
         lengths = view.layout.lengths
         if view.hidden is None:
-            tokens = self.encode(self._shown(view), view, None)
+            tokens = self.encode(self._shown(view), view.batch, None)
             return Encoding(tokens, None, lengths, self._pooled(tokens, None, lengths, view.batch))
         left = view.hidden.complement(lengths)
         present, counts = left.index(lengths), left.lengths(lengths)
-        tokens = self.encode(self._shown(view), view, present)
+        tokens = self.encode(self._shown(view), view.batch, present)
         return Encoding(tokens, present, counts, self._pooled(tokens, present, counts, view.batch))
 
     @abstractmethod
-    def encode(self, x: Nodes, view: View, wanted: Int[Tensor, "wanted"] | None) -> Float[Tensor, "wanted width"]:
+    def encode(self, x: Nodes, batch: GraphBatch, wanted: Int[Tensor, "wanted"] | None) -> Float[Tensor, "wanted width"]:
         """The nodes `wanted` (None: all), from what stands at each node."""
 
     def _shown(self, view: View) -> Nodes:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 
 from manyviews.errors import UserError
-from manyviews_graphs.encoder import Pool
+from manyviews_graphs.encoder import Pool, Probability
 from manyviews_graphs.gnn import GNN
 from manyviews_graphs.nets.activation import Activation, Norm
 from manyviews_graphs.nets.conv import Conv
 from manyviews_graphs.nets.gat import GATConv
 from manyviews_graphs.nets.stack import Layer, Stack, Style
-from manyviews_graphs.passage import Passage
+from manyviews_graphs.passing import Passing
 from manyviews_graphs.spec import GraphSpec
-
-Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GAT(GNN):
@@ -55,13 +53,13 @@ class GAT(GNN):
         self_loops: bool = True,
         pool: Pool = "mean",
     ) -> None:
-        super().__init__(spec, width, pool, Style(activation, norm, dropout, residual), Passage(self_loops))
+        super().__init__(spec, width, pool, Style(activation, norm, dropout, residual))
         self.heads, self.slope, self.attention_dropout = heads, slope, attention_dropout
         self._check(width, heads, alone=layers == 1 and last_heads == "mean")
         first = [self.make_layer(channels, width) for channels in [spec.channels, *[width] * (layers - 2)][: layers - 1]]
         channels = width if first else spec.channels
         last = self._conv(channels, width, heads, concat=last_heads == "concat")
-        self.stack = Stack([*first, Layer(last, channels, width, self.style)])
+        self.trunk = Passing(Stack([*first, Layer(last, channels, width, self.style)]), self_loops=self_loops)
 
     def make_conv(self, channels: int, hidden: int, out: int, heads: int | None) -> Conv:
         self._check(out, heads or self.heads)

@@ -9,24 +9,24 @@ from torch import Tensor
 
 from manyviews.encoder import Decoder
 from manyviews.errors import UserError
-from manyviews.view import View
+from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.decoder import GraphDecoder, NodeReadout
 from manyviews_graphs.encoder import GraphEncoder, Pool
 from manyviews_graphs.nets.conv import Conv
 from manyviews_graphs.nets.rows import Nodes
 from manyviews_graphs.nets.stack import Layer, Stack, Style
-from manyviews_graphs.passage import Passage
+from manyviews_graphs.passing import Passing
 from manyviews_graphs.spec import GraphSpec
 
 
 class GNN(GraphEncoder, ABC):
-    """Rounds of message passing. A subclass says what a round is made of and sets `stack`."""
+    """Rounds of message passing. A subclass says what a round is made of and sets `trunk`."""
 
-    stack: Stack
+    trunk: Passing
 
-    def __init__(self, spec: GraphSpec, width: int, pool: Pool, style: Style, passage: Passage) -> None:
+    def __init__(self, spec: GraphSpec, width: int, pool: Pool, style: Style) -> None:
         super().__init__(spec, width, pool)
-        self.style, self.passage = style, passage
+        self.style = style
         if spec.place_kind != "none":
             raise UserError(
                 f"encoder: {type(self).__name__} reads no positional encodings, and `data` asks for {spec.place_kind}\n"
@@ -48,8 +48,8 @@ class GNN(GraphEncoder, ABC):
         """A layer in the encoder's style."""
         return Layer(self.make_conv(channels, out, out, heads), channels, out, self.style)
 
-    def encode(self, x: Nodes, view: View, wanted: Int[Tensor, "wanted"] | None) -> Float[Tensor, "wanted width"]:
-        return self.stack(x, self.passage.edges(view.batch), self.passage.edge_x(view.batch), wanted)
+    def encode(self, x: Nodes, batch: GraphBatch, wanted: Int[Tensor, "wanted"] | None) -> Float[Tensor, "wanted width"]:
+        return self.trunk(x, batch, wanted)
 
     def decoder(self, width: int, depth: int, heads: int, out: int) -> Decoder:
         """GraphMAE's: the last of its layers has one head and gives `out` channels as they are."""
@@ -57,4 +57,5 @@ class GNN(GraphEncoder, ABC):
             return NodeReadout(self.width, out)
         last = Layer(self.make_conv(width, width, out, 1), width, out, self.style, bare=True)
         stack = Stack([*(self.make_layer(width, width, heads) for _ in range(depth - 1)), last])
-        return GraphDecoder(self.width, width, stack, self.passage)
+        trunk = Passing(stack, self_loops=self.trunk.self_loops, edge_features=self.trunk.edge_features)
+        return GraphDecoder(self.width, width, trunk)

@@ -15,7 +15,12 @@ def manyviews_domain() -> Domain:
         core="~=0.1.0",
         components={
             "source": {},
-            "encoder": {"gat": "manyviews_graphs.gat:GAT"},
+            "encoder": {
+                "gat": "manyviews_graphs.gat:GAT",
+                "gcn": "manyviews_graphs.gcn:GCN",
+                "gin": "manyviews_graphs.gin:GIN",
+                "transformer": "manyviews_graphs.transformer:GraphTransformer",
+            },
             "views": {},
             "objective": {
                 "dgi": "manyviews_graphs.dgi:DGI",

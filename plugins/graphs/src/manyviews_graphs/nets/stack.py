@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from manyviews_graphs.edges import Edges
-from manyviews_graphs.nets.activation import Activation, Norm, NodeNorm, make_activation, make_norm
+from manyviews_graphs.nets.activation import Activation, NodeNorm, Norm, make_activation, make_norm
 from manyviews_graphs.nets.conv import Conv
 from manyviews_graphs.nets.hop import Hop
 from manyviews_graphs.nets.rows import Nodes, dropped, times
