@@ -21,6 +21,8 @@ def choose(lengths: Lengths, counts: int | Int[Tensor, "samples"], generator: to
 def ranks(lengths: Lengths, generator: torch.Generator) -> Int[Tensor, "tokens"]:
     """A random order of each sample's tokens, 0 for the first: `ranks < n` chooses n of them."""
     device = lengths.tensor.device
+    if len(lengths) == 1:  # the nodes of one large graph: no sorting
+        return torch.randperm(lengths.total, generator=generator, device=device)
     if lengths.each is not None:
         keys = torch.rand(len(lengths), lengths.each, generator=generator, device=device)
         return keys.argsort(1).argsort(1).flatten()
