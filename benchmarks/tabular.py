@@ -177,7 +177,7 @@ def _disagreement(recipe: Recipe, source: TableSource, size: Size) -> float:
         part.double()
     # what stands for a missing number, which the plain one does not know
     for encoder in (ours.encoder, ours.teacher[0]):
-        encoder.embedding.missing.data.zero_()
+        encoder.embedding.missing_embeddings.data.zero_()
     copy_encoder(ours.encoder, plain.student)
     copy_encoder(ours.teacher[0], plain.teacher)
     copy_predictor(ours.each_term[0].predictor, plain.predictor)
@@ -208,10 +208,10 @@ def copy_encoder(ours: nn.Module, plain: nn.Module) -> None:
     """Our weights into the plain encoder."""
     embedding = ours.embedding
     for j, number in enumerate(plain.numbers):
-        number.weight.copy_(embedding.weight[j][:, None])
+        number.weight.copy_(embedding.number_embeddings[j][:, None])
         number.bias.copy_(embedding.bias[j])
     for j, category in enumerate(plain.categories):
-        levels = embedding.levels[embedding.offsets[j] :][: category.num_embeddings]
+        levels = embedding.level_embeddings[embedding.offsets[j] :][: category.num_embeddings]
         category.weight.copy_(levels + embedding.bias[len(plain.numbers) + j])
     plain.reg.copy_(ours.reg)
     copy_blocks(ours.transformer, plain.transformer)

@@ -58,7 +58,8 @@ def test_lars_is_algorithm_1_longhand() -> None:
     torch.manual_seed(0)
     weight = nn.Parameter(torch.randn(3, 2, dtype=torch.float64))
     bias = nn.Parameter(torch.randn(3, dtype=torch.float64))
-    optimizer = LARS([weight, bias], lr=0.5, momentum=0.9, weight_decay=0.1, trust=0.02)
+    groups = [{"params": [weight]}, {"params": [bias], "weight_decay": 0.0, "adapt": False}]
+    optimizer = LARS(groups, lr=0.5, momentum=0.9, weight_decay=0.1, trust=0.02)
     w, b, v, u = weight.detach().clone(), bias.detach().clone(), torch.zeros(3, 2).double(), torch.zeros(3).double()
     for _ in range(3):
         g, h = torch.randn(3, 2, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
@@ -90,6 +91,38 @@ def test_vectors_do_not_decay_unless_asked_and_the_decay_follows_its_cosine() ->
     assert_close([group["weight_decay"] for group in optimizer.param_groups], [0.3, 0.0])
     every = make_optimizer(net, Optim(weight_decay=0.2, decay_norms_and_biases=True))
     assert [len(group["params"]) for group in every.param_groups] == [4, 0]
+
+
+def test_norms_biases_embeddings_and_tokens_do_not_decay_whatever_their_shape() -> None:
+    net = nn.ModuleDict(
+        {"linear": nn.Linear(2, 3), "conv": nn.Conv2d(1, 2, 3), "table": nn.Embedding(4, 2), "norm": nn.LayerNorm((2, 3))}
+    )
+    net["own"] = nn.Module()
+    names = ["cls_token", "position_embeddings", "relative_position_bias_table", "bias", "scale", "mask_tokens", "kernel"]
+    for name in [*names, "scaled"]:
+        setattr(net["own"], name, nn.Parameter(torch.ones(1, 2, 3)))
+    net["shared"] = net["linear"]
+    decayed, kept = (group["params"] for group in make_optimizer(net, Optim(weight_decay=0.1)).param_groups)
+    named = {id(parameter): name for name, parameter in net.named_parameters()}
+    assert {named[id(p)] for p in decayed} == {"linear.weight", "conv.weight", "own.kernel", "own.scaled"}
+    assert len(decayed) + len(kept) == len(named)
+
+
+def test_lars_adapts_what_decays() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    some, every = (Optim(name="lars", weight_decay=0.1, decay_norms_and_biases=asked) for asked in (False, True))
+    assert [(group["adapt"], len(group["params"])) for group in make_optimizer(net, some).param_groups] == [
+        (True, 1),
+        (False, 3),
+    ]
+    optimizer = make_optimizer(net, every)
+    bias, before = net[1].bias, torch.tensor([3.0, 4.0])
+    with torch.no_grad():
+        bias.copy_(before)
+    bias.grad = torch.tensor([1.0, 0.0])
+    optimizer.step()
+    local = 1e-3 * 5 / (1 + 0.1 * 5)
+    assert_close(bias.detach(), before - every.lr * local * (torch.tensor([1.0, 0.0]) + 0.1 * before))
 
 
 def test_every_epoch_is_another_permutation_and_any_start_gives_the_same_batches() -> None:

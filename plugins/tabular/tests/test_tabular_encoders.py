@@ -114,7 +114,7 @@ def test_missing_unseen_and_levels_have_their_own_tokens(source):
     tokens = embedding(type(batch)(batch.values, batch.missing, codes))
     numeric = batch.values.shape[1]
     assert batch.missing[0, 0]
-    assert_close(tokens[0, 0], embedding.missing[0] + embedding.bias[0])
+    assert_close(tokens[0, 0], embedding.missing_embeddings[0] + embedding.bias[0])
     assert_close(tokens[1, numeric], embedding.bias[numeric])
     assert not torch.allclose(tokens[0, numeric], tokens[1, numeric])
 
@@ -123,7 +123,7 @@ def test_gradients_reach_every_parameter_but_those_of_hidden_tokens(encoder, sou
     encoding = encoder(shown(encoder, source.batch(np.arange(60))))
     (encoding.tokens.square().sum() + encoding.pooled.square().sum()).backward()
     without = {name for name, parameter in encoder.named_parameters() if parameter.grad is None}
-    assert without <= {"mask_token", "row.mask"}
+    assert without <= {"mask_token", "row.mask_tokens"}
 
 
 def test_targets_hold_numbers_and_one_hot_levels(source):

@@ -14,14 +14,15 @@ class LARS(Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017, algorithm 1).
 
     For each weight: local rate = trust * ||w|| / (||g|| + decay * ||w||); the momentum buffer takes
-    v = momentum * v + lr * local * (g + decay * w), and w = w - v. Vectors (biases, norms) are updated by plain SGD
-    with momentum, without scaling or decay, as BYOL, Barlow Twins and VICReg do.
+    v = momentum * v + lr * local * (g + decay * w), and w = w - v. A group with `adapt: False` is updated by SGD with
+    momentum, without the scaling: norms and biases, as BYOL, Barlow Twins and VICReg do.
     """
 
     def __init__(
         self, params: Iterable[Any], lr: float, momentum: float = 0.9, weight_decay: float = 0.0, trust: float = 1e-3
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust})
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "adapt": True}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -36,8 +37,10 @@ class LARS(Optimizer):
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
-        if weight.ndim > 1:
+        if group["adapt"]:
             grad = scaled(weight, grad, group["weight_decay"], group["trust"])
+        elif group["weight_decay"]:
+            grad = grad + group["weight_decay"] * weight
         state["momentum"].mul_(group["momentum"]).add_(grad, alpha=group["lr"])
         weight.sub_(state["momentum"])
 

@@ -104,7 +104,9 @@ class Optim(Strict):
     final_weight_decay: NonNegativeFloat | None = Field(None, description="Cosine from `weight_decay` to this; null: constant.")
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     momentum: BelowOne = 0.9
-    decay_norms_and_biases: bool = False
+    decay_norms_and_biases: bool = Field(
+        False, description="Let norms, biases, embeddings and tokens decay too (with `lars`: and adapt), as matrices do."
+    )
     schedule: Literal["warmup_cosine", "infinite", "constant"] = "warmup_cosine"
     warmup: Share = Field(0.05, description="Share of the steps over which the rate rises linearly from 0.")
     final_lr: NonNegativeFloat = Field(0.0, description="Rate at the end of a cosine or of a decay.")

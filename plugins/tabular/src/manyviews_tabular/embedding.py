@@ -35,23 +35,24 @@ class ColumnEmbedding(nn.Module):
         edges = bin_edges(spec)
         self.edges: Tensor
         self.register_buffer("edges", edges, persistent=False)
-        self.weight = nn.Parameter(_uniform(numeric, width))
-        self.bins = nn.Parameter(_uniform(numeric * (edges.shape[1] + 1), width)) if numbers == "bins" else None
-        self.missing = nn.Parameter(_uniform(numeric, width))
+        self.number_embeddings = nn.Parameter(_uniform(numeric, width))
+        bins = numeric * (edges.shape[1] + 1)
+        self.bin_embeddings = nn.Parameter(_uniform(bins, width)) if numbers == "bins" else None
+        self.missing_embeddings = nn.Parameter(_uniform(numeric, width))
         self.bias = nn.Parameter(_uniform(numeric + len(sizes), width))
-        self.levels = nn.Parameter(_uniform(sum(sizes), width))
+        self.level_embeddings = nn.Parameter(_uniform(sum(sizes), width))
         self.offsets: Tensor
         self.register_buffer("offsets", torch.tensor([0, *sizes]).cumsum(0)[:-1], persistent=False)
         with torch.no_grad():
-            self.levels[self.offsets + UNSEEN] = 0
+            self.level_embeddings[self.offsets + UNSEEN] = 0
 
     def forward(self, batch: TableBatch) -> Float[Tensor, "rows columns width"]:
         """The tokens of each row, in the order of the spec."""
-        numbers = batch.values.to(self.weight.dtype)[..., None] * self.weight
-        if self.bins is not None:
-            numbers = numbers + F.embedding(self._bin_rows(batch), self.bins)
-        numbers = torch.where(batch.missing[..., None], self.missing, numbers)
-        categories = F.embedding(batch.codes + self.offsets, self.levels)
+        numbers = batch.values.to(self.bias.dtype)[..., None] * self.number_embeddings
+        if self.bin_embeddings is not None:
+            numbers = numbers + F.embedding(self._bin_rows(batch), self.bin_embeddings)
+        numbers = torch.where(batch.missing[..., None], self.missing_embeddings, numbers)
+        categories = F.embedding(batch.codes + self.offsets, self.level_embeddings)
         return torch.cat([numbers, categories], dim=1) + self.bias
 
     def _bin_rows(self, batch: TableBatch) -> Int[Tensor, "rows numeric"]:
@@ -72,14 +73,14 @@ class FlatColumns(nn.Module):
     def __init__(self, spec: TableSpec, width: int, numbers: Numbers = "linear") -> None:
         super().__init__()
         self.columns = ColumnEmbedding(spec, width, numbers)
-        self.mask = nn.Parameter(_uniform(len(spec.tokens), width))
+        self.mask_tokens = nn.Parameter(_uniform(len(spec.tokens), width))
         self.width = width * len(spec.tokens)
 
     def forward(self, batch: TableBatch, hidden: Tensor | None) -> Float[Tensor, "rows channels"]:
         """`hidden` (rows, columns) or None: columns whose content is replaced by a learned vector of the column's own."""
         tokens = self.columns(batch)
         if hidden is not None:
-            tokens = torch.where(hidden[..., None], self.mask, tokens)
+            tokens = torch.where(hidden[..., None], self.mask_tokens, tokens)
         return rearrange(tokens, "rows columns width -> rows (columns width)")
 
 
