@@ -32,6 +32,8 @@ class Encoder(nn.Module, ABC):
     width: int
     """Width of a token."""
     offers: frozenset[Trait] = frozenset()
+    causal: bool = False
+    """Whether a token sees only itself and those before it in its sample; the choice of an encoder that offers CAUSAL."""
     target_channels: int = 0
     """Channels of `targets`; set by an encoder that offers TOKEN_TARGETS."""
     target_classes: int = 0

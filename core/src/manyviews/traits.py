@@ -19,6 +19,7 @@ class Trait(Enum):
     TOKEN_TARGETS = "an encoder that gives the raw content of each token"
     TOKEN_CLASSES = "an encoder that gives a class for the content of each token"
     HIDES_TOKENS = "an encoder that can be shown a part of the tokens"
+    CAUSAL = "an encoder whose tokens can be kept from seeing those behind them"
     LAYERS = "an encoder that gives what each of its layers makes of the tokens"
     PLACED_TOKENS = "an encoder whose tokens lie on a grid or at coordinates"
     TEACHER = "an EMA teacher"

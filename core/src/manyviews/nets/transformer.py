@@ -22,31 +22,34 @@ Norm = Literal["pre", "post"]
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2); `causal`: a token looks at itself and those before it."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, causal: bool = False) -> None:
         super().__init__()
         if width % heads:
             raise UserError(f"width {width} does not divide by {heads} heads; choose a width that is a multiple of heads")
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.causal = heads, dropout, causal
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
     def forward(self, x_BLW: Float[Tensor, "B L W"], real_BL: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L W"]:
         q_BHLC, k_BHLC, v_BHLC = rearrange(self.qkv(x_BLW), "B L (three H C) -> three B H L C", three=3, H=self.heads)
-        mask = None if real_BL is None else real_BL[:, None, None, :]
+        # Padding stands behind a sample's tokens: where none of them looks, there is nothing to mask.
+        mask = None if real_BL is None or self.causal else real_BL[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
-        y_BHLC = F.scaled_dot_product_attention(q_BHLC, k_BHLC, v_BHLC, attn_mask=mask, dropout_p=dropout)
+        y_BHLC = F.scaled_dot_product_attention(
+            q_BHLC, k_BHLC, v_BHLC, attn_mask=mask, dropout_p=dropout, is_causal=self.causal
+        )
         return self.out(rearrange(y_BHLC, "B H L C -> B L (H C)"))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
     """Attention and a feed-forward net, each with a residual; norms before (Xiong et al. 2020) or after them."""
 
-    def __init__(self, width: int, heads: int, ff: int, norm: Norm, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, ff: int, norm: Norm, dropout: float, causal: bool) -> None:
         super().__init__()
         self.pre = norm == "pre"
-        self.attention = Attention(width, heads, dropout)
+        self.attention = Attention(width, heads, dropout, causal)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.feed = nn.Sequential(nn.Linear(width, ff), nn.GELU(), nn.Dropout(dropout), nn.Linear(ff, width))
         self.drop = nn.Dropout(dropout)
@@ -69,13 +72,22 @@ class Transformer(nn.Module):
         ff: Width of the feed-forward net; None: four times `width`.
         norm: `pre` (with a last norm behind the stack) or `post`.
         dropout: Of attention weights, feed-forward nets and residual branches.
+        causal: A token sees itself and those before it in its sample.
     """
 
     def __init__(
-        self, width: int, depth: int, heads: int, *, ff: int | None = None, norm: Norm = "pre", dropout: float = 0.0
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        *,
+        ff: int | None = None,
+        norm: Norm = "pre",
+        dropout: float = 0.0,
+        causal: bool = False,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, ff or 4 * width, norm, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, ff or 4 * width, norm, dropout, causal) for _ in range(depth))
         self.last = nn.LayerNorm(width) if norm == "pre" and depth else nn.Identity()
         self.apply(_initialise)
 

@@ -115,9 +115,12 @@ class ToyEncoder(Encoder):
         heads: Attention heads.
         dropout: Dropout.
         hide: Hidden steps are dropped, or replaced by a learned token.
+        causal: A step sees only itself and those before it.
     """
 
-    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.LAYERS})
+    offers = frozenset(
+        {Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.LAYERS, Trait.CAUSAL}
+    )
 
     def __init__(
         self,
@@ -129,13 +132,14 @@ class ToyEncoder(Encoder):
         heads: PositiveInt = 2,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         hide: Literal["drop", "replace"] = "drop",
+        causal: bool = False,
     ) -> None:
         super().__init__()
-        self.width, self.hide = width, hide
+        self.width, self.hide, self.causal = width, hide, causal
         self.target_channels, self.target_classes = spec.channels, 2
         self.inwards = nn.Linear(spec.channels, width)
         self.mask_token = nn.Parameter(torch.zeros(width))
-        self.transformer = Transformer(width, depth, heads, dropout=dropout)
+        self.transformer = Transformer(width, depth, heads, dropout=dropout, causal=causal)
 
     def layout(self, batch: ToyBatch) -> Layout:
         lengths = batch.lengths
