@@ -220,3 +220,11 @@ def test_the_table_names_what_is_wrong(install: Install, tmp_path: Path) -> None
     row = next(line for line in done.stdout.splitlines() if line.startswith("bad "))
     assert row.split()[:4] == ["bad", "manyviews-bad", "1.2", "broken"]
     assert "RuntimeError: no licence" in row
+
+
+def test_a_run_is_what_hooks_are_promised() -> None:
+    from manyviews import Run, hookspecs
+
+    promised = {name for name in vars(hookspecs.Run) if not name.startswith("_")}
+    assert promised == {"folder", "recipe", "checkpoint", "metrics"}
+    assert promised <= {*dir(Run), *Run.__dataclass_fields__}

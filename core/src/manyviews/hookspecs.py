@@ -5,21 +5,45 @@ None of them is called in a step. An implementation that raises costs one line o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from manyviews.domain import Domain
-    from manyviews.engine.run import Run
     from manyviews.recipe.model import Recipe
+    from manyviews.track.journal import Entry
+    from manyviews.track.record import FinalStatus
 
 hookspec = pluggy.HookspecMarker("manyviews")
 hookimpl = pluggy.HookimplMarker("manyviews")
 """Marks an implementation: `@hookimpl def manyviews_domain(): …`."""
+
+
+class Run(Protocol):
+    """What a hook can ask of a run. It is handed a `manyviews.Run`; this much of it will stay."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        ...
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint."""
+        ...
+
+    def metrics(self) -> Iterator[Entry]:
+        """The readings so far."""
+        ...
 
 
 @hookspec
@@ -38,8 +62,8 @@ def manyviews_run_started(run: Run) -> None:
 
 
 @hookspec
-def manyviews_run_finished(run: Run, status: str) -> None:
-    """The run has ended, `status` being FINISHED, FAILED or KILLED; its last checkpoint is written."""
+def manyviews_run_finished(run: Run, status: FinalStatus) -> None:
+    """The run has ended, FINISHED, FAILED or KILLED; its last checkpoint is written."""
 
 
 @hookspec

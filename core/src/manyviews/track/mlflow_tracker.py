@@ -11,10 +11,9 @@ from typing import Any
 from manyviews.track import store
 from manyviews.track.delivery import Delivery
 from manyviews.track.model import check_model_name, requirements, save_model
-from manyviews.track.record import RunRecord
+from manyviews.track.record import FinalStatus, RunRecord
 from manyviews.track.run_file import NAME, RunFile, Upload, claim, now
 from manyviews.track.runs import where_to_look
-from manyviews.track.tracker import FinalStatus
 from manyviews.track.words import reason, say, unusable
 from manyviews.track.writer import Writer
 

@@ -1,10 +1,13 @@
-"""What is said about a run once: which experiment, which name, which parameters and tags, and the recipe itself."""
+"""What is said about a run: once, when it starts, all that it is made of; when it ends, how."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+FinalStatus = Literal["FINISHED", "FAILED", "KILLED"]
+"""How a run ended."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from manyviews.recipe.model import Track
-from manyviews.track.record import RunRecord
+from manyviews.track.record import FinalStatus, RunRecord
 from manyviews.track.run_file import RunFile, claim, now
-
-FinalStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Tracker(Protocol):
