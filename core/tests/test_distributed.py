@@ -24,12 +24,14 @@ from manyviews import distributed
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective, Unit
+from manyviews.objectives.autoregression import Autoregression
 from manyviews.objectives.barlow_twins import BarlowTwins, Mixture
 from manyviews.objectives.byol import BYOL
 from manyviews.objectives.cca_ssg import CCASSG
 from manyviews.objectives.dino import DINO
 from manyviews.objectives.jepa import JEPA
 from manyviews.objectives.lejepa import LeJEPA
+from manyviews.objectives.masked_codes import MaskedCodes
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.objectives.ntxent import NTXent
 from manyviews.objectives.vicreg import VICReg
@@ -41,6 +43,8 @@ LENGTHS = ([5, 7, 6], [8, 5, 6, 7, 4])
 """Tokens of each process's samples: neither samples nor tokens are equally many."""
 PREDICTOR = {"width": 8, "heads": 2, "depth": 1}
 CHECKS: dict[str, tuple[Callable[[], Objective], Unit]] = {
+    "autoregression": (lambda: Autoregression(), "sample"),
+    "autoregression of numbers": (lambda: Autoregression(loss="mse", ahead=3), "sample"),
     "ntxent": (lambda: NTXent(hidden=8, out=6, norm="layer"), "sample"),
     "ntxent of tokens": (lambda: NTXent(hidden=8, out=6, norm="layer"), "token"),
     "dcl": (lambda: NTXent(hidden=8, out=6, norm="none", decoupled=True), "sample"),
@@ -65,6 +69,7 @@ CHECKS: dict[str, tuple[Callable[[], Objective], Unit]] = {
     "reconstruction": (lambda: MaskedReconstruction(**PREDICTOR), "sample"),
     "reconstruction l1": (lambda: MaskedReconstruction(loss="l1", normalize_targets=True, **PREDICTOR), "sample"),
     "reconstruction cosine": (lambda: MaskedReconstruction(loss="cosine", **PREDICTOR), "sample"),
+    "masked codes": (lambda: MaskedCodes(codes=6, out=4, **PREDICTOR), "sample"),
     "reconstruction classes": (lambda: MaskedReconstruction(loss="cross_entropy", **PREDICTOR), "sample"),
 }
 
@@ -77,9 +82,10 @@ class Step(nn.Module):
         make, unit = CHECKS[name]
         torch.manual_seed(0)
         self.objective = make().double()
-        encoder = ToyEncoder(ToySpec(channels=3), width=8).double()
+        encoder = ToyEncoder(ToySpec(channels=3), width=8, causal=isinstance(self.objective, Autoregression)).double()
         head = self.objective.head(encoder, 8).double()
         predictor = self.objective.predictor(encoder, 6)
+        self.objective.prepare(encoder, iter([ToyBatch(torch.randn(40, 3), Lengths.of([40]))]))
         self.student = Branch(encoder, head, predictor and predictor.double(), unit)
         teacher = copy.deepcopy(Branch(encoder, head, None, unit)).requires_grad_(False).eval()
         for parameter in teacher.parameters():
@@ -121,9 +127,11 @@ def views(step: Step, number: int | None) -> tuple[View, ...]:
         share = share[3 * number :][: len(lengths)]
     batches = [ToyBatch(one[here].contiguous(), Lengths.of(lengths)) for one in steps]
     shown = [View(batch, step.student.encoder.layout(batch)) for batch in batches]
-    if isinstance(step.objective, (JEPA, MaskedReconstruction)):
+    if Trait.HIDDEN_TOKENS in step.objective.needs:
         part = asked[:, here]
         return (replace(shown[0], hidden=Mask(part.any(0, keepdim=True)), asked=Mask(part)),)
+    if isinstance(step.objective, Autoregression):
+        return (shown[0],)
     mixture = Mixture(share, partner) if isinstance(step.objective, BarlowTwins) and step.objective.mixed_weight else None
     return (*shown[:2], replace(shown[2], target=mixture, role="local"))
 

@@ -50,3 +50,11 @@ def test_mask_index_lengths_and_complement(known: bool) -> None:
     assert mask.complement(lengths).index(lengths).tolist() == [1, 3, 8, 11]
     assert mask.complement(lengths).each == (1 if known else None)
     assert mask.any().where.tolist() == [[True, True, True, True, True, True]]
+
+
+@pytest.mark.parametrize("lengths", [Lengths.of([3, 0, 7]), Lengths.equal(3, 4), Lengths(torch.tensor([3, 0, 7]), 10, 7, None)])
+def test_lengths_are_changed_on_the_host(lengths: Lengths) -> None:
+    halves = lengths.map(lambda length: (length + 1) // 2)
+    assert halves.tensor.tolist() == [(length + 1) // 2 for length in lengths.tensor.tolist()] == halves.on_host()
+    assert halves.total == sum(halves.on_host())
+    assert halves.longest == max(halves.on_host())

@@ -15,12 +15,14 @@ from manyviews.errors import UserError
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective, Unit
+from manyviews.objectives.autoregression import Autoregression
 from manyviews.objectives.barlow_twins import BarlowTwins, Mixture
 from manyviews.objectives.byol import BYOL
 from manyviews.objectives.cca_ssg import CCASSG
 from manyviews.objectives.dino import DINO
 from manyviews.objectives.jepa import JEPA
 from manyviews.objectives.lejepa import LeJEPA
+from manyviews.objectives.masked_codes import MaskedCodes
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.objectives.ntxent import NTXent
 from manyviews.objectives.vicreg import VICReg
@@ -44,12 +46,17 @@ MASKED: dict[str, Callable[[], Objective]] = {
     "jepa_together": lambda: JEPA(width=8, heads=2, depth=1, predict="together"),
     "jepa_vicreg": lambda: JEPA(width=8, heads=2, depth=1, regularizer="vicreg"),
     "jepa_sigreg": lambda: JEPA(width=8, heads=2, depth=1, regularizer="sigreg", slices=32),
+    "masked_codes": lambda: MaskedCodes(codes=6, out=4, width=8, heads=2, depth=1),
     **{
         f"reconstruction_{loss}": lambda loss=loss: MaskedReconstruction(loss=loss, width=8, heads=2, depth=1)
         for loss in ("mse", "l1", "cosine", "cross_entropy")
     },
 }
-EVERY = JOINT | MASKED
+SEQUENTIAL: dict[str, Callable[[], Objective]] = {
+    "autoregression": lambda: Autoregression(),
+    "autoregression_mse": lambda: Autoregression(loss="mse", ahead=2),
+}
+EVERY = JOINT | MASKED | SEQUENTIAL
 ALONE = ("ntxent", "dcl", "vicreg", "barlow_twins", "cca_ssg", "lejepa")
 WITH_BATCH_NORM = tuple(name for name in (*ALONE, "byol") if name != "cca_ssg")
 REGULARIZED = ("jepa_vicreg", "jepa_sigreg")
@@ -72,9 +79,10 @@ class Setup:
 def make(name: str, samples: int = 4, unit: Unit = "sample", dtype: torch.dtype = torch.float32) -> Setup:
     torch.manual_seed(0)
     objective = EVERY[name]().to(dtype)
-    encoder = ToyEncoder(ToySpec(channels=3), width=8).to(dtype)
+    encoder = ToyEncoder(ToySpec(channels=3), width=8, causal=name in SEQUENTIAL).to(dtype)
     head = objective.head(encoder, 8).to(dtype)
     predictor = objective.predictor(encoder, objective.out if name == "byol" else 8)
+    objective.prepare(encoder, iter([ToyBatch(torch.randn(40, 3), Lengths.of([40]))]))
     student = Branch(encoder, head, predictor and predictor.to(dtype), unit)
     teacher = copy.deepcopy(Branch(encoder, head, None, unit)).requires_grad_(False).eval()
     taught = Trait.TEACHER in objective.needs
@@ -85,6 +93,8 @@ def views(name: str, encoder: ToyEncoder, samples: int, dtype: torch.dtype) -> t
     lengths = Lengths.of([5, 7, 6, 8, 5][:samples])
     steps = torch.randn(3, lengths.total, 3, dtype=dtype)
     shown = [View(ToyBatch(step, lengths), encoder.layout(ToyBatch(step, lengths))) for step in steps]
+    if name in SEQUENTIAL:
+        return (shown[0],)
     if name in MASKED:
         asked = torch.zeros(2, lengths.total, dtype=torch.bool)
         asked[0, ::4] = asked[1, 1::5] = True

@@ -8,7 +8,7 @@ the device for them would halt the step; where all lengths agree (`each`), dense
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,8 @@ class Lengths:
     longest: int
     each: int | None
     """Tokens of every sample where all have equally many; None where they differ or where it is not known."""
+    numbers: tuple[int, ...] | None = None
+    """The tensor on the host, where it is known there and the samples differ."""
 
     @classmethod
     def equal(cls, samples: int, each: int, device: torch.device | None = None) -> Lengths:
@@ -38,10 +40,23 @@ class Lengths:
         numbers = tensor.tolist()
         longest = max(numbers, default=0)
         each = longest if numbers and min(numbers) == longest else None
-        return cls(tensor.to(device) if device else tensor, sum(numbers), longest, each)
+        known = tuple(numbers) if each is None else None
+        return cls(tensor.to(device) if device else tensor, sum(numbers), longest, each, known)
 
     def __len__(self) -> int:
         return self.tensor.shape[0]
+
+    def on_host(self) -> list[int]:
+        """Tokens of each sample as numbers. Waits for the device only where nobody kept them on the host."""
+        if self.each is not None:
+            return [self.each] * len(self)
+        return list(self.numbers) if self.numbers is not None else self.tensor.tolist()
+
+    def map(self, change: Callable[[int], int]) -> Lengths:
+        """Every length changed: frames of so many samples, tokens of so many frames."""
+        if self.each is not None:
+            return Lengths.equal(len(self), change(self.each), self.tensor.device)
+        return Lengths.of([change(number) for number in self.on_host()], self.tensor.device)
 
     def owners(self) -> Int[Tensor, "tokens"]:
         """The sample that each token belongs to."""

@@ -8,7 +8,7 @@ hands them in.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from manyviews.batch import Batch
 from manyviews.encoder import Encoder
 from manyviews.traits import Trait
 from manyviews.view import View
@@ -66,6 +67,13 @@ class Objective(nn.Module, ABC):
     def predictor(self, encoder: Encoder, width: int) -> nn.Module | None:
         """What the student alone has: BYOL's and JEPA's predictor, MAE's decoder; `width` is that of a unit, as for `head`."""
         return None
+
+    def prepare(self, encoder: Encoder, batches: Iterator[Batch]) -> None:
+        """Fit, before the first step of a run, what must be known of the data: the clusters that codes are of.
+
+        What is fitted belongs into buffers, so that a resumed run goes on with the same. `encoder` is untrained; `batches`
+        are the run's own of one epoch, read anew and on the CPU.
+        """
 
     @abstractmethod
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:

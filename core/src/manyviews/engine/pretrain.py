@@ -26,6 +26,7 @@ from manyviews.engine.run import Run
 from manyviews.engine.surroundings import own_generators, own_threads
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
+from manyviews.evaluate.embed import evaluating
 from manyviews.evaluate.online import OnlineEvaluation
 from manyviews.evaluate.plan import Planned, missing
 from manyviews.plugins.registry import registry
@@ -34,9 +35,9 @@ from manyviews.recipe.model import Recipe
 from manyviews.recipe.resolve import resolve
 from manyviews.source import Source
 from manyviews.track.journal import Journal
-from manyviews.track.record import RunRecord, flat_params
+from manyviews.track.record import FinalStatus, RunRecord, flat_params
 from manyviews.track.tags import run_tags
-from manyviews.track.tracker import FinalStatus, Tracker, open_tracker
+from manyviews.track.tracker import Tracker, open_tracker
 
 
 def pretrain(
@@ -95,6 +96,8 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     source = source or build_source(recipe, spec)
     order, model = _order(recipe, source), _model(recipe, source)
     _rehearse(recipe, source, order, model)
+    if start is None:
+        _prepare(source, order, model)
     tasks = build_tasks(recipe)
     fitting = [item for item in tasks if missing(item.task, source) is None]
     evaluation = OnlineEvaluation(fitting, source, unit=recipe.unit, seed=recipe.train.seed)
@@ -165,6 +168,14 @@ def _rehearse(recipe: Recipe, source: Source, order: Order, model: Model) -> Non
         )
     for term in model.each_term:
         term.views(batch, layout, torch.Generator().manual_seed(0))
+
+
+def _prepare(source: Source, order: Order, model: Model) -> None:
+    """What objectives fit on the training data before the first step. A resumed run has it in its checkpoint."""
+    for term in model.each_term:
+        batches = (source.batch(index) for index in order.batches(0, order.per_epoch))
+        with evaluating(model.encoder):
+            term.objective.prepare(model.encoder, batches)
 
 
 def _restore(trainer: Trainer, folder: Path) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 CORE: Mapping[str, Mapping[str, str]] = {
     "objective": {
+        "autoregression": "manyviews.objectives.autoregression:Autoregression",
         "barlow_twins": "manyviews.objectives.barlow_twins:BarlowTwins",
         "byol": "manyviews.objectives.byol:BYOL",
         "cca_ssg": "manyviews.objectives.cca_ssg:CCASSG",
         "dino": "manyviews.objectives.dino:DINO",
         "jepa": "manyviews.objectives.jepa:JEPA",
         "lejepa": "manyviews.objectives.lejepa:LeJEPA",
+        "masked_codes": "manyviews.objectives.masked_codes:MaskedCodes",
         "masked_reconstruction": "manyviews.objectives.masked_reconstruction:MaskedReconstruction",
         "ntxent": "manyviews.objectives.ntxent:NTXent",
         "vicreg": "manyviews.objectives.vicreg:VICReg",
@@ -22,6 +24,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "random_mask": "manyviews.views.random_mask:RandomMask",
         "set_mask": "manyviews.views.set_mask:SetMask",
         "span_mask": "manyviews.views.span_mask:SpanMask",
+        "whole": "manyviews.views.whole:Whole",
     },
     "task": {
         "clustering": "manyviews.evaluate.clustering:Clustering",

@@ -1,0 +1,189 @@
+"""Masked prediction of codes: say which code each withheld token has (HuBERT, Hsu et al. 2021; BEiT, Bao et al. 2022).
+
+Codes are clusters of what tokens hold: of their raw content (HuBERT's first round, on MFCC), or of what a layer of an
+encoder pretrained before makes of them (its second round). The clusters are found once, before the first step, and are
+part of every checkpoint; a token's code is then the nearest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from manyviews import distributed
+from manyviews.batch import Batch
+from manyviews.encoder import Encoder
+from manyviews.encoding import Encoding
+from manyviews.errors import UserError
+from manyviews.mask import Mask
+from manyviews.objective import Branch, Loss, Objective
+from manyviews.objectives.shared import average, exact, full, question, withholding
+from manyviews.traits import Trait
+from manyviews.view import View
+
+
+def nearest(tokens: Float[Tensor, "tokens channels"], centroids: Float[Tensor, "codes channels"]) -> Int[Tensor, "tokens"]:
+    """The code of each token: its nearest centroid. |x - c|² without |x|², which is the same for all codes."""
+    return (centroids.square().sum(1) - 2 * tokens @ centroids.T).argmin(1)
+
+
+def cosine_logits(
+    predictions: Float[Tensor, "tokens width"], codes: Float[Tensor, "codes width"], temperature: float
+) -> Float[Tensor, "tokens codes"]:
+    """cos(prediction, code) / temperature (Hsu 2021, equation 3): unit vectors and one product of matrices."""
+    return F.normalize(predictions, dim=-1) @ F.normalize(codes, dim=-1).T / temperature
+
+
+class CodePredictor(nn.Module):
+    """A decoder and the codes' embeddings; from an encoding to logits over codes of the asked tokens."""
+
+    def __init__(self, decoder: nn.Module, codes: int, out: int, temperature: float) -> None:
+        super().__init__()
+        self.decoder, self.temperature = decoder, temperature
+        self.codes = nn.Parameter(torch.empty(codes, out).uniform_())  # as the published code begins
+
+    def forward(self, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked codes"]:
+        predictions = full(self.decoder(encoding, view, asked))
+        with exact(predictions):
+            return cosine_logits(predictions, self.codes, self.temperature)
+
+
+class MaskedCodes(Objective):
+    """Cross-entropy over the codes of withheld tokens, by cosine similarity (HuBERT).
+
+    Args:
+        codes: Number of clusters: HuBERT has 100 in its first round, 500 in its second.
+        run: Folder of a finished run whose encoder's tokens are clustered; null: the raw content of tokens is.
+        layer: Which of that encoder's layers, from 1; null: its last.
+        fit_tokens: Tokens of training samples that the clusters are found on.
+        fit_seed: Of the clustering.
+        temperature: Of the softmax over similarities.
+        out: Width in which predictions and codes are compared.
+        width: Width of the decoder.
+        depth: Blocks of the decoder; 0 reads withheld tokens off encoders that replace them, as HuBERT does.
+        heads: Attention heads of the decoder.
+    """
+
+    needs = frozenset({Trait.HIDDEN_TOKENS, Trait.HIDES_TOKENS, Trait.TOKEN_TARGETS})
+    across = "mean over the asked tokens of all processes, however many each has"
+
+    def __init__(
+        self,
+        *,
+        codes: Annotated[PositiveInt, Field(ge=2)] = 100,
+        run: str | None = None,
+        layer: PositiveInt | None = None,
+        fit_tokens: PositiveInt = 100_000,
+        fit_seed: NonNegativeInt = 0,
+        temperature: PositiveFloat = 0.1,
+        out: PositiveInt = 256,
+        width: PositiveInt = 64,
+        depth: NonNegativeInt = 1,
+        heads: PositiveInt = 4,
+    ) -> None:
+        super().__init__()
+        self.codes, self.layer, self.fit_tokens, self.fit_seed = codes, layer, fit_tokens, fit_seed
+        self.temperature, self.out, self.width, self.depth, self.heads = temperature, out, width, depth, heads
+        self.centroids: Tensor
+        # In a list, a module is not registered: its weights stay in its own checkpoint.
+        self._labellers = [] if run is None else [_labeller(run, layer)]
+        if self._labellers:
+            self.needs = self.needs - {Trait.TOKEN_TARGETS}
+        elif layer is not None:
+            raise UserError("masked_codes: `layer` is one of the encoder of a finished `run`; name that run too")
+
+    def predictor(self, encoder: Encoder, width: int) -> nn.Module:
+        channels = self._labellers[0].width if self._labellers else encoder.target_channels
+        if not channels:
+            raise UserError(f"masked_codes needs raw content of tokens; {type(encoder).__name__} has none of these data")
+        self.register_buffer("centroids", torch.zeros(self.codes, channels))
+        decoder = encoder.decoder(self.width, self.depth, self.heads, self.out)
+        return CodePredictor(decoder, self.codes, self.out, self.temperature)
+
+    def prepare(self, encoder: Encoder, batches: Iterator[Batch]) -> None:
+        """Find the clusters on the first `fit_tokens` tokens of training batches (k-means in mini-batches, as published)."""
+        from sklearn.cluster import MiniBatchKMeans
+
+        parts: list[np.ndarray] = []
+        while sum(map(len, parts)) < self.fit_tokens and (batch := next(batches, None)) is not None:
+            parts.append(self.content(encoder, batch).cpu().numpy())
+        tokens = np.concatenate(parts)[: self.fit_tokens]
+        if len(tokens) < self.codes:
+            raise UserError(
+                f"masked_codes: {self.codes} codes cannot be found on {len(tokens)} training tokens; set `codes` to fewer"
+            )
+        found = MiniBatchKMeans(
+            self.codes,
+            batch_size=10_000,
+            n_init=20,
+            max_no_improvement=100,
+            reassignment_ratio=0.0,
+            random_state=self.fit_seed,
+        ).fit(tokens)
+        self.centroids.copy_(torch.from_numpy(found.cluster_centers_))
+
+    @torch.no_grad()
+    def content(
+        self, encoder: Encoder, batch: Batch, tokens: Int[Tensor, "asked"] | None = None
+    ) -> Float[Tensor, "asked channels"]:
+        """What is clustered, of these tokens or of all; what is missing (NaN) counts as 0."""
+        layout = encoder.layout(batch)
+        if not self._labellers:
+            every = torch.arange(layout.lengths.total, device=layout.lengths.tensor.device)
+            content = encoder.targets(batch, every if tokens is None else tokens)
+        else:
+            content = self._described(batch, layout.lengths.total)
+            content = content if tokens is None else content[tokens]
+        return content.to(self.centroids.dtype).nan_to_num()
+
+    def _described(self, batch: Batch, total: int) -> Float[Tensor, "tokens channels"]:
+        labeller = self._labellers[0]
+        device = self.centroids.device
+        if next(labeller.parameters()).device != device:
+            labeller.to(device)
+        view = View(batch, labeller.layout(batch), layers=self.layer is not None)
+        encoding = labeller(view)
+        if encoding.lengths.total != total:
+            raise UserError(
+                f"masked_codes: the encoder of `run` cuts a batch into {encoding.lengths.total} tokens, this one into {total}; "
+                "codes need encoders whose tokens are the same"
+            )
+        if self.layer is None:
+            return encoding.tokens  # type: ignore[no-any-return]
+        if self.layer > len(encoding.layers):
+            raise UserError(f"masked_codes: `layer` {self.layer} of an encoder of {len(encoding.layers)} layers")
+        return encoding.layers[self.layer - 1]  # type: ignore[no-any-return]
+
+    def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
+        return average([self._one(view, student) for view in withholding(views, "masked_codes")])
+
+    def _one(self, view: View, student: Branch) -> Loss:
+        assert student.predictor is not None
+        asked = question(view)
+        tokens = asked.index(view.layout.lengths) % view.layout.lengths.total
+        with exact(self.centroids):
+            codes = nearest(self.content(student.encoder, view.batch, tokens), self.centroids)
+        logits = student.predictor(student.encoder(replace(view, layers=False)), view, asked)
+        used = F.one_hot(codes, self.codes).to(logits.dtype).mean(0)
+        right = (logits.detach().argmax(-1) == codes).to(logits.dtype)
+        perplexity = torch.special.entr(used).sum().exp()
+        value = distributed.mean(F.cross_entropy(logits, codes, reduction="none"))
+        return Loss(value, {"accuracy": distributed.mean(right), "perplexity": perplexity})
+
+
+def _labeller(run: str, layer: int | None) -> Encoder:
+    """The encoder of a finished run, frozen. It is not registered: its weights stay in its own checkpoint."""
+    from manyviews.engine.load import load_trained  # the engine stands on objectives, not they on it
+
+    encoder = load_trained(run).encoder.requires_grad_(False)
+    if layer is not None and Trait.LAYERS not in encoder.offers:
+        raise UserError(f"masked_codes: {type(encoder).__name__} of {run} gives no layers; leave `layer` out")
+    return encoder
