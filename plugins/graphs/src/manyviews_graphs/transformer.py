@@ -81,7 +81,7 @@ class Trunk(nn.Module):
         if lengths.longest > self.largest:
             raise UserError(
                 f"encoder: graphs/transformer compares all pairs of nodes, and a graph has {lengths.longest:,} of them\n"
-                f"raise encoder.largest (now {self.largest:,}), or choose an encoder that goes along edges alone, such as graphs/gat"
+                f"raise encoder.largest (now {self.largest:,}), or choose one that goes along edges alone: graphs/gat"
             )
 
 
