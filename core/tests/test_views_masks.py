@@ -64,12 +64,12 @@ def test_random_mask_hides_the_share_uniformly() -> None:
 
 def test_random_mask_hides_the_tokens_of_one_large_sample_uniformly() -> None:
     layout, generator = Layout(Lengths.equal(1, 10)), seeded()
-    masks = [RandomMask(share=0.3)(BATCH, layout, generator)[0].hidden for _ in range(1000)]
+    masks = [RandomMask(share=0.3)(BATCH, layout, generator)[0].hidden for _ in range(300)]
     where = torch.cat([mask.where for mask in masks if mask])
     assert (where.sum(1) == 3).all()
-    assert_close(where.float().mean(0), torch.full((10,), 0.3), atol=0.06, rtol=0)
+    assert_close(where.float().mean(0), torch.full((10,), 0.3), atol=0.1, rtol=0)
     pairs = where[:, :, None] & where[:, None, :]
-    assert_close(pairs.float().mean(0).triu(1), torch.full((10, 10), 3 * 2 / 90).triu(1), atol=0.04, rtol=0)
+    assert_close(pairs.float().mean(0).triu(1), torch.full((10, 10), 3 * 2 / 90).triu(1), atol=0.06, rtol=0)
 
 
 def test_random_mask_per_sample_draws_shares_from_the_whole_range() -> None:
