@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from manyviews.batch import Batch
 from manyviews.layout import Layout
@@ -24,22 +24,30 @@ class RandomMask(ViewGenerator):
     At least one token of a sample stays, and at least one is hidden where it has two or more.
 
     Args:
-        share: Share of the tokens to hide, or the range (low, high) that it is drawn from uniformly.
+        share: Share of the tokens to hide, or the range (low, high) that it is drawn from.
+        power: The share is at 1 - t^power of the range for a uniform t: 1 draws it uniformly, more draws high shares more
+            often, as the schedules of masked generation do (MaskGIT, Chang et al. 2022; GraphGPT, Zhao et al. 2024).
         per: Draw the share anew for each `batch` (all samples alike: the fast, dense path) or for each `sample`.
     """
 
     gives = frozenset({Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS})
 
-    def __init__(self, *, share: Share | tuple[Share, Share] = 0.5, per: Literal["batch", "sample"] = "batch") -> None:
+    def __init__(
+        self,
+        *,
+        share: Share | tuple[Share, Share] = 0.5,
+        power: PositiveFloat = 1.0,
+        per: Literal["batch", "sample"] = "batch",
+    ) -> None:
         super().__init__()
         self.low, self.high = share if isinstance(share, tuple) else (share, share)
         refuse_descending(share=(self.low, self.high))
-        self.per = per
+        self.power, self.per = power, per
 
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         lengths = layout.lengths
-        share: float | torch.Tensor = host_uniform(generator, self.low, self.high)
+        uniform: float | torch.Tensor = host_uniform(generator)
         if self.per == "sample":
             uniform = torch.rand(len(lengths), generator=generator, device=lengths.tensor.device)
-            share = self.low + (self.high - self.low) * uniform
+        share = self.low + (self.high - self.low) * (1 - (1 - uniform) ** self.power)
         return (View(batch, layout, choose(lengths, rounded(share, lengths), generator)),)
