@@ -44,6 +44,53 @@ def test_a_plugin_imports_no_other_plugin(plugin: str) -> None:
         assert not wrong, f"{path} imports {wrong}"
 
 
+SOURCES = [ROOT / "core" / "src", *sorted(ROOT.glob("plugins/*/src"))]
+
+
+def graph(folder: Path) -> dict[str, set[str]]:
+    """Modules under a folder -> those of them that each imports, wherever in the file and for types alone, too."""
+    files = {
+        ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in folder.rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                inside = {f"{node.module}.{alias.name}" for alias in node.names}
+                named |= (inside & files.keys()) or {node.module}
+        found[module] = named & files.keys() - {module}
+    return found
+
+
+def circle(imports: dict[str, set[str]]) -> list[str]:
+    """Modules that import one another round about; empty where none do."""
+    left = dict(imports)
+    while leaves := [module for module, others in left.items() if not others & left.keys()]:
+        for module in leaves:
+            del left[module]
+    way: list[str] = []
+    module = min(left, default="")
+    while module and module not in way:
+        way.append(module)
+        module = min(left[module] & left.keys())
+    return [*way[way.index(module) :], module] if way else []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("folder", SOURCES, ids=lambda folder: folder.parent.name)
+def test_no_module_imports_itself_round_about(folder: Path) -> None:
+    found = circle({module: others for module, others in graph(folder).items() if module != "manyviews"})
+    assert not found, " -> ".join(found)
+
+
 def test_no_init_file_in_a_folder_of_tests() -> None:
     assert not [path for path in ROOT.glob("**/tests/**/__init__.py") if ".venv" not in path.parts]
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from manyviews.encoder import Decoder
+from manyviews.decoder import Decoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.lengths import Lengths

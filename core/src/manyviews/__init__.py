@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from manyviews.batch import Batch
+    from manyviews.decoder import Decoder
     from manyviews.domain import Domain
-    from manyviews.encoder import Decoder, Encoder
+    from manyviews.encoder import Encoder
     from manyviews.encoding import Encoding
     from manyviews.engine.load import Trained, load_trained
     from manyviews.engine.pretrain import pretrain
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "manyviews.batch": ("Batch",),
+    "manyviews.decoder": ("Decoder",),
     "manyviews.domain": ("Domain",),
-    "manyviews.encoder": ("Decoder", "Encoder"),
+    "manyviews.encoder": ("Encoder",),
     "manyviews.encoding": ("Encoding",),
     "manyviews.engine.load": ("Trained", "load_trained"),
     "manyviews.engine.pretrain": ("pretrain",),

@@ -8,19 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from manyviews.batch import OwnBatch
+from manyviews.decoder import Decoder
 from manyviews.encoding import Encoding
 from manyviews.layout import Layout
-from manyviews.mask import Mask
+from manyviews.nets.decoder import TransformerDecoder
 from manyviews.traits import Trait
 from manyviews.view import View
-
-
-class Decoder(nn.Module, ABC):
-    """Predicts something for each asked token from what the encoder made of the others."""
-
-    @abstractmethod
-    def forward(self, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked out"]:
-        """Predictions in the order of `asked.index(view.layout.lengths)`: set by set, samples back to back."""
 
 
 class Encoder(nn.Module, ABC):
@@ -65,6 +58,4 @@ class Encoder(nn.Module, ABC):
 
     def decoder(self, width: int, depth: int, heads: int, out: int) -> Decoder:
         """A decoder or predictor that fits this encoder: a Transformer over positions unless the domain has its own."""
-        from manyviews.nets.decoder import TransformerDecoder
-
         return TransformerDecoder(self.width, width=width, depth=depth, heads=heads, out=out)

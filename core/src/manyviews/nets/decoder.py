@@ -12,7 +12,7 @@ from einops import repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manyviews.encoder import Decoder
+from manyviews.decoder import Decoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.lengths import Lengths

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manyviews.encoder import Decoder
+from manyviews.decoder import Decoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.mask import Mask

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from manyviews.encoder import Decoder
+from manyviews.decoder import Decoder
 from manyviews.errors import UserError
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.decoder import GraphDecoder, NodeReadout

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from manyviews.encoder import Decoder
+from manyviews.decoder import Decoder
 from manyviews.errors import UserError
 from manyviews.lengths import Lengths
 from manyviews_graphs.batch import GraphBatch

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manyviews import distributed
-from manyviews.encoder import Decoder, Encoder
+from manyviews.decoder import Decoder
+from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.mask import Mask
