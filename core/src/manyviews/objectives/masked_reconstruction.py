@@ -22,6 +22,9 @@ from manyviews.objectives.shared import average, exact, full, question, withhold
 from manyviews.traits import Trait
 from manyviews.view import View
 
+EPS = 1e-8
+"""Least length in a cosine, as in PyTorch's."""
+
 
 def normalized(target: Float[Tensor, "tokens channels"], eps: float = 1e-6) -> Float[Tensor, "tokens channels"]:
     """Each token's content at mean 0 and variance 1 (unbiased, as MAE's `norm_pix_loss`), over what is not missing."""
@@ -45,8 +48,10 @@ def scaled_cosine_errors(
 ) -> tuple[Float[Tensor, "tokens"], Bool[Tensor, "tokens"]]:
     """(1 - cos)^gamma over the known channels (Hou 2022, equation 2), and which tokens have any."""
     known = ~target.isnan()
-    zero = prediction.new_zeros(())
-    cosine = F.cosine_similarity(torch.where(known, prediction, zero), torch.where(known, target, zero), dim=-1)
+    prediction, target = torch.where(known, prediction, 0.0), target.nan_to_num(0.0, torch.inf, -torch.inf)
+    lengths = torch.linalg.vector_norm(prediction, dim=-1), torch.linalg.vector_norm(target, dim=-1)
+    # Not F.cosine_similarity: it divides both by their lengths first, whose gradient goes over them six times more.
+    cosine = torch.linalg.vecdot(prediction, target) / (lengths[0].clamp(min=EPS) * lengths[1].clamp(min=EPS))
     # Rounding may lift a cosine above 1, and a power of a negative number is NaN.
     return (1 - cosine).clamp(min=0) ** gamma, known.any(-1)
 
