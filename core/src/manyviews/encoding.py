@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -23,3 +24,5 @@ class Encoding:
     pooled: Float[Tensor, "samples pooled_width"]
     layers: tuple[Float[Tensor, "present layer_width"], ...] = ()
     """The tokens behind each layer, first to last, where the view asked for them."""
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    """By-products for objectives of the encoder's own domain; the core reads none."""

@@ -28,6 +28,8 @@ class AudioBatch:
     """Frames as the spec's `features` say, one clip's after another's; None: not computed yet."""
     frames: Lengths | None = None
     """Frames of each clip, known beforehand; None where the spec has no features."""
+    content: Float[Tensor, "frames channels"] | None = None
+    """What reconstruction asks for where features were altered: the features before, NaN where nothing was altered."""
     speakers: Int[Tensor, "clips"] | None = None
     """A number for each clip's speaker where the data name them, -1 where they do not; for speaker-consistent views only."""
     others: AudioBatch | None = None
@@ -55,6 +57,7 @@ class AudioBatch:
             moved_lengths(self.points),
             moved(self.features),
             None if self.frames is None else moved_lengths(self.frames),
+            moved(self.content),
             moved(self.speakers),
             None if self.others is None else self.others.to(device, non_blocking),
         )

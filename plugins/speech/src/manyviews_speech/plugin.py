@@ -15,7 +15,13 @@ def manyviews_domain() -> Domain:
         core="~=0.1.0",
         components={
             "source": {"audio": "manyviews_speech.source:AudioSource"},
-            "encoder": {},
+            "encoder": {
+                "conformer": "manyviews_speech.conformer:Conformer",
+                "conv": "manyviews_speech.conv:ConvEncoder",
+                "patches": "manyviews_speech.patches:PatchTransformer",
+                "transformer": "manyviews_speech.transformer:FrameTransformer",
+                "wav2vec2": "manyviews_speech.wav2vec2:Wav2Vec2",
+            },
             "views": {},
             "objective": {},
             "task": {},

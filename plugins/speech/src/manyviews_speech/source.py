@@ -201,7 +201,7 @@ class AudioSource(Source):
         made = [part for _, part in clips if part is not None]
         waves = torch.cat([wave for wave, _ in clips]) if clips else torch.empty(0)
         features = torch.cat(made) if made else None
-        return AudioBatch(waves, Lengths.of(points), features, frames, torch.from_numpy(self._speakers[index]))
+        return AudioBatch(waves, Lengths.of(points), features, frames, speakers=torch.from_numpy(self._speakers[index]))
 
     def _partners(self, index: Int[np.ndarray, "clips"], rng: np.random.Generator) -> Int[np.ndarray, "clips"]:
         """For each clip a training clip of its speaker: another one where the speaker has several."""
