@@ -14,6 +14,7 @@ from jaxtyping import Int
 from manyviews.batch import OwnBatch
 from manyviews.encoder import Encoder
 from manyviews.engine.model import Model, Part
+from manyviews.evaluate.embed import evaluating
 from manyviews.objective import Objective
 from manyviews.plugins.schema import build
 from manyviews.source import Source
@@ -23,6 +24,8 @@ from manyviews.views.random_mask import RandomMask
 
 SAMPLES = 6
 """Samples of a batch, where there are so many."""
+PREPARED = 32
+"""Samples that an objective's `prepare` is given."""
 
 
 class Bench:
@@ -76,7 +79,10 @@ class Bench:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + 1)
             loss = cast(Objective, build(meeting.objective.part, meeting.objective.parameters, key="objective"))
-            return Model(self.encoder(meeting.encoder, seed), [Part(self.views(meeting.views), loss)], meeting.unit)
+            model = Model(self.encoder(meeting.encoder, seed), [Part(self.views(meeting.views), loss)], meeting.unit)
+        with evaluating(model.encoder):
+            loss.prepare(model.encoder, iter([self.batch(meeting.encoder.data, PREPARED)]))
+        return model
 
 
 def shown(encoder: Encoder, batch: OwnBatch) -> View:

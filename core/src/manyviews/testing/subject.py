@@ -21,6 +21,10 @@ from manyviews.testing.trial import Trial
 from manyviews.traits import Trait
 
 
+CHOSEN: Mapping[Trait, Mapping[str, Any]] = {Trait.CAUSAL: {"causal": True}}
+"""What a recipe has to say of an encoder for an objective with this need."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A component in one form, on one kind of data."""
@@ -119,7 +123,9 @@ class Subject:
         for unit in units:
             if pair := first_pair(asks, views, [offers], unit):
                 shown = self._case(known[pair[0].name], encoder.data)
-                yield Meeting(replace(objective, data=encoder.data), shown, encoder, unit)
+                chosen = {key: value for need in asks.traits for key, value in CHOSEN.get(need, {}).items()}
+                meant = replace(encoder, parameters={**encoder.parameters, **chosen})
+                yield Meeting(replace(objective, data=encoder.data), shown, meant, unit)
                 return
 
 
