@@ -14,7 +14,7 @@ def manyviews_domain() -> Domain:
         summary="Graphs: one large one, many small ones, sampled neighbourhoods; nodes as tokens",
         core="~=0.1.0",
         components={
-            "source": {},
+            "source": {"graph": "manyviews_graphs.source:GraphSource"},
             "encoder": {
                 "gat": "manyviews_graphs.gat:GAT",
                 "gcn": "manyviews_graphs.gcn:GCN",
@@ -24,6 +24,7 @@ def manyviews_domain() -> Domain:
             "views": {},
             "objective": {
                 "dgi": "manyviews_graphs.dgi:DGI",
+                "pretext": "manyviews_graphs.pretexts.objective:PretextAnswer",
             },
             "task": {
                 "graph_classification": "manyviews_graphs.tasks.graph_classification:GraphClassification",
