@@ -10,9 +10,12 @@ import pytest
 import torch
 from jaxtyping import Int, Shaped
 
+from manyviews.engine import checkpoint
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.progress import Progress
 from manyviews.errors import UserError
+from manyviews.lengths import Lengths
+from manyviews.nets.transformer import Transformer
 from manyviews.recipe.model import Recipe
 from manyviews.testing.toy import ToyBatch, ToySource
 
@@ -31,6 +34,23 @@ class One(ToySource):
 
     def splits(self) -> Shaped[np.ndarray, "samples"]:
         return np.array(["train"])
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("32", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_forward_passes_are_in_the_precision_asked_for(
+    toy_recipe: Make, monkeypatch: pytest.MonkeyPatch, precision: str, kind: torch.dtype
+) -> None:
+    kinds, forward = set(), Transformer.forward
+
+    def noted(self: Transformer, tokens: torch.Tensor, lengths: Lengths) -> torch.Tensor:
+        kinds.add(self.blocks[0].attention.qkv(tokens).dtype)
+        return forward(self, tokens, lengths)
+
+    monkeypatch.setattr(Transformer, "forward", noted)
+    run = pretrain(toy_recipe(train__precision=precision, train__steps=4, train__watch_every=100, optim__clip=1.0))
+    assert kind in kinds
+    weights = checkpoint.read_weights(run.checkpoint)
+    assert {weight.dtype for weight in weights.values() if weight.is_floating_point()} == {torch.float32}
 
 
 def test_the_progress_bar_is_closed_where_a_run_fails(toy_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,12 +17,13 @@ from manyviews.engine.collapse import CollapseWatch
 from manyviews.engine.loader import Order, on_device, read
 from manyviews.engine.mgda import MGDA
 from manyviews.engine.model import Model, Step
-from manyviews.engine.optim import make_optimizer, set_step
+from manyviews.engine.optim import set_step
 from manyviews.engine.progress import Progress
 from manyviews.engine.schedules import momentum
 from manyviews.engine.signals import StopRequest
 from manyviews.engine.surroundings import seeding
 from manyviews.engine.window import Rows, Window
+from manyviews.engine.wrapped import Wrapped
 from manyviews.errors import UserError
 from manyviews.recipe.model import Recipe
 from manyviews.source import Source
@@ -38,10 +38,9 @@ class Trainer:
     def __init__(self, fabric: Fabric, recipe: Recipe, source: Source, order: Order, model: Model, steps: int) -> None:
         self.fabric, self.recipe, self.source, self.order, self.plain = fabric, recipe, source, order, model
         self.steps, self.step = steps, 0
-        self.model, self.optimizer = fabric.setup(model, make_optimizer(model, recipe.optim))
+        self.wrapped = Wrapped(fabric, model, recipe.optim, recipe.train.accumulate)
         self.mgda = MGDA.of(model) if recipe.combine == "mgda" else None
         self.generator, self.seed_dropout = torch.Generator(fabric.device), seeding(fabric.device)
-        self.share = torch.tensor(1 / recipe.train.accumulate, device=fabric.device)  # of a batch's gradient in its step's
         self.window = Window(self._mean_over_processes if fabric.world_size > 1 else None)
         self.norms, self.watch = Window(), CollapseWatch()  # norms are of averaged gradients, alike on all processes
         self._read_at = (time.monotonic(), 0)
@@ -84,22 +83,19 @@ class Trainer:
     def _step(self, batches: list[Batch]) -> None:
         """One update of the weights and of the teacher."""
         recipe = self.recipe
-        set_step(self.optimizer, recipe.optim, self.step, self.steps)
+        set_step(self.wrapped.optimizer, recipe.optim, self.step, self.steps)
         alone = batches if self.mgda else batches[:-1]  # MGDA brings the processes' gradients together itself
         for number, batch in enumerate(alone):
-            with self.fabric.no_backward_sync(self.model):
+            with self.wrapped.alone():
                 self._add_gradients(batch, number)
         if self.mgda is None:
             self._add_gradients(batches[-1], len(batches) - 1)
         measured = {} if self.mgda is None else dict(self.mgda.combine())
         if recipe.optim.clip is not None:
-            norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=recipe.optim.clip, error_if_nonfinite=False)
-            assert norm is not None, "clipping by norm returns it"
-            measured["grad_norm"] = norm
+            measured["grad_norm"] = self.wrapped.clip(recipe.optim.clip)
         if measured:
             self.norms.add(measured)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.wrapped.update()
         teacher = recipe.teacher
         share = self.step / self.steps
         self.plain.follow(momentum(teacher.momentum, teacher.final_momentum, share, teacher.schedule))
@@ -111,11 +107,11 @@ class Trainer:
         self.generator.manual_seed(mix(seed, micro, self.fabric.global_rank))
         self.seed_dropout(mix(seed + 2, micro, self.fabric.global_rank))
         step = Step(batch, self.generator, self.window.add)
-        loss = self.model(step)
+        loss = self.wrapped(step)
         if self.mgda is None:
-            self.fabric.backward(loss, gradient=self.share)
+            self.wrapped.backward(loss)
         else:
-            self.mgda.backward(step.losses, partial(self.fabric.backward, gradient=self.share))
+            self.mgda.backward(step.losses, self.wrapped.backward)
 
     def _read(self, report: Report, bar: Progress) -> None:
         """Take the means of the window from the device to the journal."""
@@ -126,7 +122,7 @@ class Trainer:
         self._read_at = (now, self.step)
         train = self.recipe.train
         rate = (self.step - step) * train.batch_size * train.accumulate * self.fabric.world_size / max(now - before, 1e-9)
-        values |= {"lr": self.optimizer.param_groups[0]["lr"], "samples_per_second": rate}
+        values |= {"lr": self.wrapped.optimizer.param_groups[0]["lr"], "samples_per_second": rate}
         report(self.step, {f"train/{key}": value for key, value in values.items()})
         bar.show(self.step, values["loss"])
 
@@ -164,8 +160,8 @@ class Trainer:
         """What a checkpoint's trainer.pt holds."""
         return {
             "step": self.step,
-            "optimizer": self.optimizer.state_dict(),
-            "precision": self.fabric.strategy.precision.state_dict(),
+            "optimizer": self.wrapped.optimizer.state_dict(),
+            "precision": self.wrapped.precision.state_dict(),
             "window": self.window.state(),
             "norms": self.norms.state(),
             "watch": {"first_spread": self.watch.first_spread, "told": self.watch.told},
@@ -174,8 +170,8 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: the next step is bitwise the uninterrupted run's."""
         self.step = state["step"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.wrapped.optimizer.load_state_dict(state["optimizer"])
+        self.wrapped.precision.load_state_dict(state["precision"])
         self.window.restore(state["window"], self.fabric.device)
         self.norms.restore(state["norms"], self.fabric.device)
         self.watch.first_spread, self.watch.told = state["watch"]["first_spread"], state["watch"]["told"]
