@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from manyviews.domain import Domain
 from manyviews.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 @hookimpl
@@ -34,3 +40,11 @@ def manyviews_domain() -> Domain:
         },
         recipes="manyviews_graphs:recipes",
     )
+
+
+@hookimpl
+def manyviews_doctor(path: Path) -> Sequence[str] | None:
+    """What is wrong with the graphs at `path`; None where there are none."""
+    from manyviews_graphs.doctor import examine
+
+    return examine(path)

@@ -62,7 +62,7 @@ def of_path(path: Path) -> Reader | None:
     if path.suffix == ".pt":
         return Reader("a .pt file", _pyg().USES, lambda options: _pyg().read_file(path, options))
     if tables.find(path):
-        return Reader("an edge list", tables.USES, lambda options: tables.read(path, options))
+        return Reader(tables.NAME, tables.USES, lambda options: tables.read(path, options))
     return None
 
 

@@ -23,6 +23,7 @@ from manyviews_graphs.reading.ids import is_text, read_ids
 from manyviews_graphs.reading.node_table import check_column
 from manyviews_graphs.reading.raw import Options, RawGraphs
 
+NAME = "an edge list"
 _OF_TABLES = {"nodes", "node_features", "edge_columns", "id_column", "attributes", "edge_attributes", "node_label"}
 USES = frozenset(_OF_TABLES | {"target", "target_kind"})
 ENDS = (
@@ -106,13 +107,20 @@ def _ends(path: Path, given: Sequence[str] | None) -> tuple[str, str]:
                 f"data.edge_columns: {list(given)} should be two columns, where an edge comes from and where it goes"
             )
         return given[0], given[1]
-    known = [pair for pair in ENDS if set(pair) <= set(names)]
-    if known or len(names) == 2:
-        return known[0] if known else (names[0], names[1])
+    known = names_ends(names)
+    if known is not None:
+        return known
+    if len(names) == 2:
+        return names[0], names[1]
     raise DataError(
         f"{path}: which of its columns are the two ends of an edge? It has: {', '.join(names)}\n"
         "Name them by data.edge_columns, such as [from, to]."
     )
+
+
+def names_ends(names: Sequence[str]) -> tuple[str, str] | None:
+    """The two columns that are known as the ends of an edge; None where none are."""
+    return next((pair for pair in ENDS if set(pair) <= set(names)), None)
 
 
 def _edge_features(table: pa.Table, names: Sequence[str] | None, path: Path) -> Shaped[np.ndarray, "edges channels"] | None:
