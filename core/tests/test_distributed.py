@@ -34,6 +34,7 @@ from manyviews.objectives.lejepa import LeJEPA
 from manyviews.objectives.masked_codes import MaskedCodes
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.objectives.ntxent import NTXent
+from manyviews.objectives.random_codes import RandomCodes
 from manyviews.objectives.vicreg import VICReg
 from manyviews.testing.toy import ToyBatch, ToyEncoder, ToySpec
 from manyviews.traits import Trait
@@ -70,6 +71,7 @@ CHECKS: dict[str, tuple[Callable[[], Objective], Unit]] = {
     "reconstruction l1": (lambda: MaskedReconstruction(loss="l1", normalize_targets=True, **PREDICTOR), "sample"),
     "reconstruction cosine": (lambda: MaskedReconstruction(loss="cosine", **PREDICTOR), "sample"),
     "masked codes": (lambda: MaskedCodes(codes=6, out=4, **PREDICTOR), "sample"),
+    "random codes": (lambda: RandomCodes(codes=6, code_width=4, **PREDICTOR), "sample"),
     "reconstruction classes": (lambda: MaskedReconstruction(loss="cross_entropy", **PREDICTOR), "sample"),
 }
 

@@ -25,6 +25,7 @@ from manyviews.objectives.lejepa import LeJEPA
 from manyviews.objectives.masked_codes import MaskedCodes
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.objectives.ntxent import NTXent
+from manyviews.objectives.random_codes import RandomCodes
 from manyviews.objectives.vicreg import VICReg
 from manyviews.testing.toy import ToyBatch, ToyEncoder, ToySpec
 from manyviews.traits import Trait
@@ -46,6 +47,7 @@ MASKED: dict[str, Callable[[], Objective]] = {
     "jepa_together": lambda: JEPA(width=8, heads=2, depth=1, predict="together"),
     "jepa_vicreg": lambda: JEPA(width=8, heads=2, depth=1, regularizer="vicreg"),
     "jepa_sigreg": lambda: JEPA(width=8, heads=2, depth=1, regularizer="sigreg", slices=32),
+    "random_codes": lambda: RandomCodes(codes=6, code_width=4, width=8, heads=2, depth=1),
     "masked_codes": lambda: MaskedCodes(codes=6, out=4, width=8, heads=2, depth=1),
     **{
         f"reconstruction_{loss}": lambda loss=loss: MaskedReconstruction(loss=loss, width=8, heads=2, depth=1)

@@ -25,7 +25,7 @@ from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective
-from manyviews.objectives.shared import average, exact, full, question, withholding
+from manyviews.objectives.shared import average, exact, full, perplexity, question, withholding
 from manyviews.traits import Trait
 from manyviews.view import View
 
@@ -172,11 +172,9 @@ class MaskedCodes(Objective):
         with exact(self.centroids):
             codes = nearest(self.content(student.encoder, view.batch, tokens), self.centroids)
         logits = student.predictor(student.encoder(replace(view, layers=False)), view, asked)
-        used = F.one_hot(codes, self.codes).to(logits.dtype).mean(0)
         right = (logits.detach().argmax(-1) == codes).to(logits.dtype)
-        perplexity = torch.special.entr(used).sum().exp()
         value = distributed.mean(F.cross_entropy(logits, codes, reduction="none"))
-        return Loss(value, {"accuracy": distributed.mean(right), "perplexity": perplexity})
+        return Loss(value, {"accuracy": distributed.mean(right), "perplexity": perplexity(codes, self.codes)})
 
 
 def _labeller(run: str, layer: int | None) -> Encoder:

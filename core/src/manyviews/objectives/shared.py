@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from manyviews.errors import UserError
@@ -63,6 +63,13 @@ def refuse_single(units: int, objective: str) -> None:
 def deviation(z: Float[Tensor, "*views units width"]) -> Float[Tensor, ""]:
     """Standard deviation over units, averaged over dimensions: 0 at collapse. A metric, without gradient."""
     return z.detach().std(-2, correction=0).mean()
+
+
+def perplexity(codes: Int[Tensor, "tokens"], size: int) -> Float[Tensor, ""]:
+    """How many codes are in use: exp of the entropy of their shares. 1 at collapse; a metric."""
+    counts = torch.zeros(size, device=codes.device).index_add(0, codes, torch.ones(len(codes), device=codes.device))
+    entropy: Tensor = torch.special.entr(counts / max(len(codes), 1)).sum()
+    return entropy.exp()
 
 
 def taught(views: Sequence[View], objective: str) -> list[int]:
