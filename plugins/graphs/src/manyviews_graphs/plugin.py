@@ -27,7 +27,12 @@ def manyviews_domain() -> Domain:
                 "gin": "manyviews_graphs.gin:GIN",
                 "transformer": "manyviews_graphs.transformer:GraphTransformer",
             },
-            "views": {},
+            "views": {
+                "augment": "manyviews_graphs.views.augment:Augment",
+                "diffusion": "manyviews_graphs.views.diffusion:Diffusion",
+                "node_mask": "manyviews_graphs.views.node_mask:NodeMask",
+                "shuffle": "manyviews_graphs.views.shuffle:Shuffle",
+            },
             "objective": {
                 "dgi": "manyviews_graphs.dgi:DGI",
                 "pretext": "manyviews_graphs.pretexts.objective:PretextAnswer",
