@@ -17,7 +17,7 @@ from manyviews.errors import UserError
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.nets.activation import PReLU, make_activation, make_norm
-from manyviews_graphs.nets.conv import Conv, each_head, sums_first
+from manyviews_graphs.nets.conv import each_head, sums_first
 from manyviews_graphs.nets.dropout import draw, dropout, share
 from manyviews_graphs.nets.gat import GATConv
 from manyviews_graphs.nets.gcn import GCNConv

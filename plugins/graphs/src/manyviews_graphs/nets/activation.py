@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from manyviews.errors import UserError
+from manyviews.objectives.shared import exact
 
 Activation = Literal["prelu", "relu", "elu", "gelu", "none"]
 Norm = Literal["none", "batch", "layer"]
@@ -35,7 +36,8 @@ class _PReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
-        return F.prelu(x, slope)
+        with exact(x):
+            return F.prelu(x, slope)
 
     @staticmethod
     @once_differentiable

@@ -55,10 +55,10 @@ class GATConv(Conv):
         weight = self.weight.view(-1, self.heads, self.each)
         if sums_first(x, hop, self.heads, weight.shape[0], self.each):
             assert isinstance(x, Tensor)
-            received = each_head(self._received(x, self._scores(x, weight), hop), weight)
+            received = each_head(self._received(x, self._scores(x, self.weight), hop), weight)
         else:
             sent = times(x, self.weight).view(-1, self.heads, self.each)
-            received = self._received(sent, self._scores_of(sent), hop)
+            received = self._received(sent, self._scores(sent.flatten(1), None), hop)
         joined = received.flatten(1) if self.concat else received.mean(1)
         return joined if self.bias is None else joined + self.bias
 
@@ -77,17 +77,16 @@ class GATConv(Conv):
         logits = F.leaky_relu(sends[hop.links.source] + takes[hop.links.target], self.slope)
         return dropout(edge_softmax(logits, hop.links), self.dropout, self.training)
 
-    def _scores(
-        self, x: Float[Tensor, "present channels"], weight: Float[Tensor, "channels heads each"]
-    ) -> Float[Tensor, "present two_heads"]:
-        """s_h . W_h x and t_h . W_h x of each node and head, from what is read: x (W_h s_h)."""
-        with exact(x):
-            both = torch.stack([self.send, self.take])
-            return full(x) @ torch.einsum("chd,khd->ckh", weight, both).flatten(1)
+    def _scores(self, x: Float[Tensor, "present channels"], weight: Float[Tensor, "channels sent"] | None) -> Tensor:
+        """(present, two_heads): s_h . z and t_h . z of each node and head, z what the node sends, `x` or `x @ weight`.
 
-    def _scores_of(self, sent: Float[Tensor, "present heads each"]) -> Float[Tensor, "present two_heads"]:
-        """The same from what is sent, as one product with a matrix of blocks."""
-        with exact(sent):
-            blocks = torch.eye(self.heads, device=sent.device, dtype=sent.dtype)[:, None, None, :]
-            both = torch.stack([self.send, self.take], dim=-1)[..., None]  # (heads, each, 2, 1)
-            return sent.flatten(1) @ (both * blocks).flatten(0, 1).flatten(1)
+        Written with the long axis last, in which order such a flat product is several times faster.
+        """
+        with exact(x):
+            blocks = self._blocks() if weight is None else self._blocks() @ weight.t()
+            return (blocks @ full(x).t()).t()
+
+    def _blocks(self) -> Float[Tensor, "two_heads sent"]:
+        """The vectors s_h, then t_h, each where its head stands in what a node sends."""
+        own = torch.eye(self.heads, dtype=self.send.dtype, device=self.send.device)[..., None]
+        return torch.cat([own * self.send, own * self.take]).flatten(1)

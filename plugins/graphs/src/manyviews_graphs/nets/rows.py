@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from manyviews.objectives.shared import exact, full
 from manyviews_graphs.nets.dropout import draw, dropout, share
+from manyviews_graphs.nets.sums import sparse_product
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(weight, token)
         ctx.rows, ctx.kind = rows, product_type(weight)
         with exact(weight):
-            product: Tensor = rows.x @ weight
+            product = sparse_product(rows.x, weight)
             if len(rows.places):
                 scaled = (token * rows.scale)[:, None] * weight
                 of_tokens = scaled.sum(0).expand(len(rows.places), -1) if rows.kept is None else rows.kept @ scaled.to(ctx.kind)
@@ -89,7 +90,7 @@ class _Product(torch.autograd.Function):
         weight, token = ctx.saved_tensors
         rows: Rows = ctx.rows
         with exact(gradient):
-            to_weight = _transposed(rows.x) @ gradient
+            to_weight = sparse_product(_transposed(rows.x), gradient)
             if not len(rows.places):
                 return to_weight, torch.zeros_like(token), None
             withheld = gradient[rows.places]

@@ -48,13 +48,19 @@ def gathered_sum(
     return zeros.index_add(0, links.target, weights[..., None] * each[links.source])
 
 
+def sparse_product(matrix: Float[Tensor, "rows inner"], dense: Float[Tensor, "inner columns"]) -> Float[Tensor, "rows columns"]:
+    """`matrix @ dense` for a CSR matrix, into fresh memory: PyTorch's own fills and copies a matrix of zeros first."""
+    out = dense.new_empty(matrix.shape[0], dense.shape[1])
+    return torch.addmm(out, matrix, dense, beta=0.0, out=out)
+
+
 class _SparseSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, sent: Tensor, weights: Tensor, links: Links) -> Tensor:
         ctx.save_for_backward(sent, weights)
         ctx.links = links
         matrix = links.pattern(weights.shape[1], apart=sent.ndim == 3).matrix(weights)
-        return (matrix @ sent.flatten(0, -2)).reshape(links.targets, weights.shape[1], sent.shape[-1])
+        return sparse_product(matrix, sent.flatten(0, -2)).reshape(links.targets, weights.shape[1], sent.shape[-1])
 
     @staticmethod
     @once_differentiable
@@ -66,7 +72,7 @@ class _SparseSum(torch.autograd.Function):
         with exact(received):
             if ctx.needs_input_grad[0]:
                 transposed = ctx.links.pattern(heads, apart=apart, transposed=True)
-                to_sent = (transposed.matrix(weights) @ received).reshape(sent.shape)
+                to_sent = sparse_product(transposed.matrix(weights), received).reshape(sent.shape)
             if ctx.needs_input_grad[1]:
                 pattern = ctx.links.pattern(heads, apart=apart)
                 products = torch.sparse.sampled_addmm(pattern.matrix(weights), received, sent.flatten(0, -2).t(), beta=0.0)
