@@ -31,6 +31,7 @@ def manyviews_domain() -> Domain:
                 "augment": "manyviews_graphs.views.augment:Augment",
                 "diffusion": "manyviews_graphs.views.diffusion:Diffusion",
                 "node_mask": "manyviews_graphs.views.node_mask:NodeMask",
+                "pretext": "manyviews_graphs.pretexts.views:Pretext",
                 "shuffle": "manyviews_graphs.views.shuffle:Shuffle",
             },
             "objective": {
