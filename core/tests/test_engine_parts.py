@@ -192,22 +192,68 @@ def test_window_gives_means_and_goes_on_where_it_was_saved() -> None:
 
 def test_signs_of_known_embeddings() -> None:
     eye = torch.cat([torch.eye(8), -torch.eye(8)])
-    assert_close(signs(eye)["watch/effective_rank"], torch.tensor(8.0))
-    line = torch.linspace(-1, 1, 32)[:, None] * torch.ones(1, 8)
-    assert_close(signs(line)["watch/effective_rank"], torch.tensor(1.0))
-    point = torch.full((32, 8), 3.7)
-    assert float(signs(point)["watch/effective_rank"]) <= 1.0
-    assert float(signs(point)["watch/spread"]) < 1e-6
+    assert_close(signs(eye).values["watch/effective_rank"], torch.tensor(8.0))
+    far = signs(eye + 1e4).values  # around a point far from zero: what varies is as it was
+    assert float(far["watch/effective_rank"]) < 1.01
+    assert_close(far["watch/centred_rank"], torch.tensor(8.0), atol=1e-2, rtol=0)
+    line = torch.linspace(-1, 1, 32)[:, None] * torch.ones(1, 8) + torch.arange(8)
+    assert_close(signs(line).values["watch/centred_rank"], torch.tensor(1.0))
+    point = signs(torch.full((32, 8), 3.7)).values
+    assert float(point["watch/effective_rank"]) <= 1.0
+    assert float(point["watch/centred_rank"]) <= 1.0
+    assert float(point["watch/spread"]) < 1e-6
 
 
-def test_collapse_is_told_once_and_in_words() -> None:
+def test_of_very_many_units_a_look_takes_some() -> None:
+    seen = signs(torch.randn(5000, 4))
+    assert (seen.units, seen.width) == (1667, 4)
+
+
+def seen(rank: float, spread: float, centred: float = 20.0) -> dict[str, float]:
+    return {"watch/effective_rank": float(rank), "watch/centred_rank": centred, "watch/spread": spread}
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "says"),
+    [
+        (seen(30, 0.14), seen(29, 0.013), "spread fell to 0.013 (it began at 0.14), towards a single point"),
+        (seen(30, 0.14), seen(2, 0.03), "effective rank fell to 2.0 (it began at 30)"),  # T-JEPA on Adult, as measured
+        (seen(18, 0.05), seen(2, 0.03), "effective rank fell to 2.0 (it began at 18)"),  # on Covertype
+        (seen(30, 0.14), seen(29, 0.14, centred=1.1), "on one line"),
+        (seen(51, 0.49), seen(10, 0.22), None),  # SCARF on Adult: healthy, as all that follow
+        (seen(11, 0.20), seen(4, 0.24), None),
+        (seen(30, 0.2), seen(15, 0.1), None),
+        (seen(1.05, 0.2), seen(1.02, 0.2), None),  # an untrained encoder's rank is compared, not judged
+    ],
+)
+def test_collapse_is_told_in_words_and_a_healthy_fall_is_none(
+    first: dict[str, float], later: dict[str, float], says: str | None
+) -> None:
     watch = CollapseWatch()
-    assert watch.judge({"watch/effective_rank": 20.0, "watch/spread": 0.5}) is None
-    sentence = watch.judge({"watch/effective_rank": 20.0, "watch/spread": 0.005})
-    assert sentence is not None
-    assert "spread fell to 0.005 (it began at 0.5)" in sentence
-    assert watch.judge({"watch/effective_rank": 1.0, "watch/spread": 0.005}) is None
-    assert "on one line" in (CollapseWatch().judge({"watch/effective_rank": 1.1, "watch/spread": 0.5}) or "")
+    assert watch.judge(first, 512, 64) is None
+    sentence = watch.judge(later, 512, 64)
+    assert (sentence is None) if says is None else says in (sentence or "")
+
+
+def test_collapse_is_told_once_a_run_which_a_checkpoint_remembers() -> None:
+    watch = CollapseWatch()
+    watch.judge(seen(30, 0.5), 512, 64)
+    resumed = CollapseWatch()
+    resumed.restore(watch.state())
+    assert resumed.judge(seen(30, 0.005), 512, 64) is not None
+    again = CollapseWatch()
+    again.restore(resumed.state())
+    assert again.judge(seen(30, 0.005), 512, 64) is None
+
+
+@pytest.mark.parametrize("units", [2, 3, 4])
+def test_few_units_are_no_collapse(units: int) -> None:
+    """A good embedding of few units, of others at each look: healthy however low the rank that they can have."""
+    torch.manual_seed(0)
+    watch = CollapseWatch()
+    for _ in range(200):
+        look = signs(torch.randn(units, 16) + 3)
+        assert watch.judge({key: float(value) for key, value in look.values.items()}, look.units, look.width) is None
 
 
 def test_seeds_of_views_are_well_spread() -> None:

@@ -133,9 +133,10 @@ class Trainer:
 
     def _look(self, batch: Batch, report: Report, bar: Progress) -> None:
         """The collapse watch, on the batch just trained on."""
-        values = {key: float(value) for key, value in self.watch.look(self.plain.encoder, batch).items()}
+        seen = self.watch.look(self.plain.encoder, batch)
+        values = {key: float(value) for key, value in seen.values.items()}
         report(self.step, values)
-        sentence = self.watch.judge(values)
+        sentence = self.watch.judge(values, seen.units, seen.width)
         if sentence and self._first:
             bar.say(f"Warning, step {self.step}: {sentence}")
 
@@ -164,7 +165,7 @@ class Trainer:
             "precision": self.wrapped.precision.state_dict(),
             "window": self.window.state(),
             "norms": self.norms.state(),
-            "watch": {"first_spread": self.watch.first_spread, "told": self.watch.told},
+            "watch": self.watch.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -174,7 +175,7 @@ class Trainer:
         self.wrapped.precision.load_state_dict(state["precision"])
         self.window.restore(state["window"], self.fabric.device)
         self.norms.restore(state["norms"], self.fabric.device)
-        self.watch.first_spread, self.watch.told = state["watch"]["first_spread"], state["watch"]["told"]
+        self.watch.restore(state["watch"])
 
 
 def mix(seed: int, number: int, rank: int) -> int:
