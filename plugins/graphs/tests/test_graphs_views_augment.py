@@ -39,6 +39,11 @@ def seed(number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
+def only(**shares: Any) -> Augment:
+    """Views that differ in these things alone."""
+    return Augment(**{"edge_drop": 0.0, "feature_drop": 0.0, **shares})
+
+
 def made(views: Augment, batch: GraphBatch, number: int = 0) -> tuple[View, ...]:
     return views(batch, Layout(batch.lengths), seed(number))
 
@@ -70,7 +75,7 @@ def test_every_view_is_a_part_of_the_batch(batch: GraphBatch, one_of: bool) -> N
     marked = replace(batch, numbers=torch.arange(batch.lengths.total))
     before, nodes = set(pairs(batch.edges)), batch.lengths.tensor
     for number in range(6):
-        for view in made(Augment(views=3, one_of=one_of, **EVERYTHING), marked, number):
+        for view in made(only(views=3, one_of=one_of, **EVERYTHING), marked, number):
             part = view.batch
             assert view.layout.lengths is part.lengths
             assert (
@@ -95,21 +100,24 @@ def test_features_of_edges_stay_with_their_edges(two_graphs: GraphBatch) -> None
     known = dict(zip(pairs(two_graphs.edges), two_graphs.edge_x, strict=True))
     marked = replace(two_graphs, numbers=torch.arange(8))
     for number in range(5):
-        for view in made(Augment(edge_drop=0.3, node_drop=0.3), marked, number):
+        for view in made(only(edge_drop=0.3, node_drop=0.3), marked, number):
             part = view.batch
             for (source, target), row in zip(pairs(part.edges), part.edge_x, strict=True):
                 assert torch.equal(row, known[int(part.numbers[source]), int(part.numbers[target])])
 
 
 def test_what_is_given_follows_from_the_parameters() -> None:
-    assert Augment(edge_drop=0.2, feature_drop=0.3, attribute_drop=0.1).gives == {Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS}
-    assert Augment(node_drop=0.2).gives == Augment(subgraph=0.8).gives == {Trait.SEVERAL_VIEWS}
-    assert Augment(node_drop=(0.0, 0.1)).gives == {Trait.SEVERAL_VIEWS}
+    assert only(edge_drop=0.2, feature_drop=0.3, attribute_drop=0.1).gives == {Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS}
+    assert only(node_drop=0.2).gives == only(subgraph=0.8).gives == {Trait.SEVERAL_VIEWS}
+    assert only(node_drop=(0.0, 0.1)).gives == {Trait.SEVERAL_VIEWS}
+    assert Augment.gives == Augment().gives
+    with pytest.raises(UserError, match=r"would all be the same; give one of edge_drop, .*, subgraph a share"):
+        only()
 
 
 def test_shares_of_each_view() -> None:
     batch = random_graphs([2000])
-    views = made(Augment(views=3, edge_drop=(0.0, 0.25, 0.75), feature_drop=(0.0, 0.0, 0.99)), batch)
+    views = made(only(views=3, edge_drop=(0.0, 0.25, 0.75), feature_drop=(0.0, 0.0, 0.99)), batch)
     assert views[0].batch.edges is batch.edges
     for view, share in zip(views[1:], (0.25, 0.75), strict=True):
         kept, total = len(view.batch.edges), len(batch.edges)
@@ -117,20 +125,20 @@ def test_shares_of_each_view() -> None:
     assert torch.equal(views[1].batch.x, batch.x)
     assert (views[2].batch.x == 0).any(0).sum() >= 5
     with pytest.raises(UserError, match=r"edge_drop: \[0\.1, 0\.2, 0\.3\] is for 3 views, and there are 2"):
-        Augment(edge_drop=(0.1, 0.2, 0.3))
+        only(edge_drop=(0.1, 0.2, 0.3))
 
 
 def test_feature_channels_are_dropped_at_all_nodes_alike_whether_dense_or_sparse(
     ring: GraphBatch, sparse_ring: GraphBatch
 ) -> None:
     wide = replace(ring, x=torch.rand(8, 4000, generator=seed()) + 1)
-    (one, _) = made(Augment(feature_drop=(0.3, 0.0)), wide)
+    (one, _) = made(only(feature_drop=(0.3, 0.0)), wide)
     gone = one.batch.x == 0
     assert torch.equal(gone.any(0), gone.all(0))
     assert stats.binomtest(int(gone.all(0).sum()), 4000, 0.3).pvalue > 1e-3
     for number in range(5):
         for view, sparse in zip(
-            made(Augment(feature_drop=0.5), ring, number), made(Augment(feature_drop=0.5), sparse_ring, number), strict=True
+            made(only(feature_drop=0.5), ring, number), made(only(feature_drop=0.5), sparse_ring, number), strict=True
         ):
             assert torch.equal(view.batch.x, dense(sparse.batch.x))
             assert sparse.batch.x.layout == torch.sparse_csr
@@ -138,7 +146,7 @@ def test_feature_channels_are_dropped_at_all_nodes_alike_whether_dense_or_sparse
 
 def test_features_of_a_share_of_each_sample_s_nodes_are_zero() -> None:
     batch = random_graphs([10, 25, 3])
-    for view in made(Augment(attribute_drop=0.4), batch):
+    for view in made(only(attribute_drop=0.4), batch):
         gone = (view.batch.x == 0).all(1)
         assert [int(part.sum()) for part in gone.split([10, 25, 3])] == [4, 10, 1]
         assert torch.equal(view.batch.x[~gone], batch.x[~gone])
@@ -146,14 +154,14 @@ def test_features_of_a_share_of_each_sample_s_nodes_are_zero() -> None:
 
 def test_a_share_of_each_sample_s_nodes_is_taken_away_but_no_seed() -> None:
     batch = random_graphs([10, 25, 3, 1])
-    for view in made(Augment(node_drop=0.4), batch):
+    for view in made(only(node_drop=0.4), batch):
         assert view.batch.lengths.tensor.tolist() == [6, 15, 2, 1]
 
 
 def test_no_seed_is_taken_away() -> None:
     """Of 400 neighbourhoods of 10 nodes each loses 4 of the 9 that are no seed, each as often."""
     batch = replace(random_graphs([10] * 400), seeded=True, numbers=torch.arange(4000))
-    for view in made(Augment(node_drop=0.4), batch):
+    for view in made(only(node_drop=0.4), batch):
         assert view.batch.lengths.tensor.tolist() == [6] * 400
         kept = torch.bincount(view.batch.numbers % 10, minlength=10)
         assert kept[0] == 400
@@ -162,11 +170,11 @@ def test_no_seed_is_taken_away() -> None:
 
 def test_an_edge_and_its_reverse_go_together_or_each_alone() -> None:
     batch = random_graphs([300])
-    for view in made(Augment(edge_drop=0.5, symmetric=True), batch):
+    for view in made(only(edge_drop=0.5, symmetric=True), batch):
         kept = set(pairs(view.batch.edges))
         assert kept == {(t, s) for s, t in kept}
         assert stats.binomtest(len(kept) // 2, len(batch.edges) // 2, 0.5).pvalue > 1e-3
-    for view in made(Augment(edge_drop=0.5), batch):
+    for view in made(only(edge_drop=0.5), batch):
         kept = set(pairs(view.batch.edges))
         both = sum((t, s) in kept for s, t in kept) / len(kept)
         assert abs(both - 0.5) < 0.1
@@ -185,7 +193,7 @@ def test_numbers_of_undirected_edges() -> None:
 def test_one_thing_is_done_to_each_sample() -> None:
     lengths = [20] * 300
     batch = replace(random_graphs(lengths), numbers=torch.arange(6000))
-    (view, _) = made(Augment(edge_drop=0.5, node_drop=(0.25, 0.0), attribute_drop=0.5, one_of=True), batch)
+    (view, _) = made(only(edge_drop=0.5, node_drop=(0.25, 0.0), attribute_drop=0.5, one_of=True), batch)
     owners = view.batch.lengths.owners()
     nodes = view.batch.lengths.tensor < 20
     edges_before = torch.bincount(batch.lengths.owners()[batch.edges.target], minlength=300)
@@ -265,7 +273,7 @@ def test_edges_of_high_degree_are_dropped_less() -> None:
     kept = torch.cat(
         [
             (degree[v.batch.edges.source] + degree[v.batch.edges.target]) / 2
-            for v in made(Augment(edge_drop=0.5, adaptive=True), batch)
+            for v in made(only(edge_drop=0.5, adaptive=True), batch)
         ]
     )
     assert kept.mean() > 1.1 * central.mean()
@@ -273,7 +281,7 @@ def test_edges_of_high_degree_are_dropped_less() -> None:
 
 
 def test_a_seed_repeats_the_views(batch: GraphBatch) -> None:
-    views = Augment(one_of=True, **EVERYTHING)
+    views = only(one_of=True, **EVERYTHING)
     for one, again in zip(made(views, batch, 3), made(views, batch, 3), strict=True):
         assert pairs(one.batch.edges) == pairs(again.batch.edges)
         assert torch.equal(dense(one.batch.x), dense(again.batch.x))
@@ -284,7 +292,7 @@ def test_a_seed_repeats_the_views(batch: GraphBatch) -> None:
 )
 def test_an_encoder_reads_the_views(batch: GraphBatch, spec: GraphSpec, parameters: dict[str, Any]) -> None:
     encoder = GAT(spec, width=4, layers=2, heads=2)
-    for view in made(Augment(**parameters), batch):
+    for view in made(only(**parameters), batch):
         encoding = encoder(view)
         assert encoding.pooled.shape == (len(batch), 4)
         assert encoding.tokens.shape == (view.batch.lengths.total, 4)

@@ -48,12 +48,14 @@ class Augment(ViewGenerator):
         one_of: To each sample of a view, one of the things with a share is done, drawn at random, as GraphCL does.
     """
 
+    gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS})
+
     def __init__(
         self,
         *,
         views: Annotated[PositiveInt, Field(ge=2)] = 2,
-        edge_drop: Share | tuple[Share, ...] = 0.0,
-        feature_drop: Share | tuple[Share, ...] = 0.0,
+        edge_drop: Share | tuple[Share, ...] = 0.2,
+        feature_drop: Share | tuple[Share, ...] = 0.2,
         attribute_drop: Share | tuple[Share, ...] = 0.0,
         node_drop: Share | tuple[Share, ...] = 0.0,
         subgraph: Kept | tuple[Kept, ...] = 1.0,
@@ -73,8 +75,11 @@ class Augment(ViewGenerator):
         each = {name: _for_each_view(name, share, views) for name, share in given.items()}
         self.shares = [{name: shares[view] for name, shares in each.items()} for view in range(views)]
         self.symmetric, self.adaptive, self.most, self.one_of = symmetric, adaptive, most, one_of
-        whole = all(shares["node_drop"] == 0 and shares["subgraph"] == 1 for shares in self.shares)
-        self.gives = frozenset({Trait.SEVERAL_VIEWS}) | ({Trait.ALIGNED_TOKENS} if whole else frozenset())
+        done = {name for shares in self.shares for name in _done(shares)}
+        if not done:
+            raise UserError(f"these views would all be the same; give one of {', '.join(given)} a share that changes something")
+        if done & {"node_drop", "subgraph"}:
+            self.gives = self.gives - {Trait.ALIGNED_TOKENS}
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         refuse_other_tokens(batch, layout, "augment")
@@ -102,7 +107,7 @@ class Augment(ViewGenerator):
 
     def _chosen(self, batch: GraphBatch, shares: Mapping[str, float], generator: torch.Generator) -> dict[str, Chosen]:
         """What is done, and to which samples."""
-        done = [name for name, share in shares.items() if share != (1 if name == "subgraph" else 0)]
+        done = _done(shares)
         if not self.one_of or len(done) < 2:
             return dict.fromkeys(done)
         device = batch.lengths.tensor.device
@@ -139,6 +144,11 @@ def _for_each_view(name: str, share: float | tuple[float, ...], views: int) -> t
             f"{name}: {list(share)} is for {len(share)} views, and there are {views}; give a number, or one for each"
         )
     return share
+
+
+def _done(shares: Mapping[str, float]) -> list[str]:
+    """What is done in a view."""
+    return [name for name, share in shares.items() if share != (1 if name == "subgraph" else 0)]
 
 
 def _others(batch: GraphBatch, chosen: Chosen) -> Bool[Tensor, "nodes"]:
