@@ -129,7 +129,7 @@ def views(step: Step, number: int | None) -> tuple[View, ...]:
         share = share[3 * number :][: len(lengths)]
     batches = [ToyBatch(one[here].contiguous(), Lengths.of(lengths)) for one in steps]
     shown = [View(batch, step.student.encoder.layout(batch)) for batch in batches]
-    if Trait.HIDDEN_TOKENS in step.objective.needs:
+    if {Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS} & step.objective.needs:
         part = asked[:, here]
         return (replace(shown[0], hidden=Mask(part.any(0, keepdim=True)), asked=Mask(part)),)
     if isinstance(step.objective, Autoregression):

@@ -25,7 +25,7 @@ from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective
-from manyviews.objectives.shared import average, exact, full, perplexity, question, withholding
+from manyviews.objectives.shared import asking, average, exact, full, perplexity, question
 from manyviews.traits import Trait
 from manyviews.view import View
 
@@ -72,7 +72,7 @@ class MaskedCodes(Objective):
         heads: Attention heads of the decoder.
     """
 
-    needs = frozenset({Trait.HIDDEN_TOKENS, Trait.HIDES_TOKENS, Trait.TOKEN_TARGETS})
+    needs = frozenset({Trait.ASKED_TOKENS, Trait.TOKEN_TARGETS})
     across = "mean over the asked tokens of all processes, however many each has"
 
     def __init__(
@@ -163,7 +163,7 @@ class MaskedCodes(Objective):
         return encoding.layers[self.layer - 1]  # type: ignore[no-any-return]
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
-        return average([self._one(view, student) for view in withholding(views, "masked_codes")])
+        return average([self._one(view, student) for view in asking(views, "masked_codes")])
 
     def _one(self, view: View, student: Branch) -> Loss:
         assert student.predictor is not None

@@ -18,7 +18,7 @@ from manyviews import distributed
 from manyviews.encoder import Encoder
 from manyviews.errors import UserError
 from manyviews.objective import Branch, Loss, Objective
-from manyviews.objectives.shared import average, exact, full, question, withholding
+from manyviews.objectives.shared import asking, average, exact, full, question
 from manyviews.traits import Trait
 from manyviews.view import View
 
@@ -75,7 +75,7 @@ class MaskedReconstruction(Objective):
         heads: Attention heads of the decoder.
     """
 
-    needs = frozenset({Trait.HIDDEN_TOKENS, Trait.HIDES_TOKENS, Trait.TOKEN_TARGETS})
+    needs = frozenset({Trait.ASKED_TOKENS, Trait.TOKEN_TARGETS})
     across = "mean over the asked tokens of all processes, however many each has"
 
     def __init__(
@@ -113,7 +113,7 @@ class MaskedReconstruction(Objective):
         return encoder.decoder(self.width, self.depth, self.heads, out)
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
-        return average([self._one(view, student) for view in withholding(views, "masked_reconstruction")])
+        return average([self._one(view, student) for view in asking(views, "masked_reconstruction")])
 
     def _one(self, view: View, student: Branch) -> Loss:
         assert student.predictor is not None

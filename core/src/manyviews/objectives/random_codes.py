@@ -20,7 +20,7 @@ from manyviews.encoder import Encoder
 from manyviews.errors import UserError
 from manyviews.lengths import Lengths
 from manyviews.objective import Branch, Loss, Objective
-from manyviews.objectives.shared import average, exact, full, perplexity, question, withholding
+from manyviews.objectives.shared import asking, average, exact, full, perplexity, question
 from manyviews.traits import Trait
 from manyviews.view import View
 
@@ -58,7 +58,7 @@ class RandomCodes(Objective):
         heads: Attention heads of the decoder.
     """
 
-    needs = frozenset({Trait.HIDDEN_TOKENS, Trait.HIDES_TOKENS, Trait.TOKEN_TARGETS})
+    needs = frozenset({Trait.ASKED_TOKENS, Trait.TOKEN_TARGETS})
     across = "mean over the asked tokens of all processes, however many each has"
 
     def __init__(
@@ -108,7 +108,7 @@ class RandomCodes(Objective):
             return torch.stack([random_codes(content, projection, book) for projection, book in pairs])
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
-        return average([self._one(view, student) for view in withholding(views, "random_codes")])
+        return average([self._one(view, student) for view in asking(views, "random_codes")])
 
     def _one(self, view: View, student: Branch) -> Loss:
         assert student.predictor is not None

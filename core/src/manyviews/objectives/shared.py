@@ -105,6 +105,18 @@ def withholding(views: Sequence[View], objective: str) -> list[View]:
     return masked
 
 
+def asking(views: Sequence[View], objective: str) -> list[View]:
+    """The views that ask for tokens: those that they withhold, or such as they show altered.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    found = [view for view in views if view.hidden is not None or view.asked is not None]
+    if not found:
+        raise UserError(f"{objective} predicts tokens asked for; these views ask for none: choose a view generator that masks")
+    return found
+
+
 def question(view: View) -> Mask:
     """The tokens to be predicted: those asked for, or all that are hidden."""
     asked = view.hidden if view.asked is None else view.asked

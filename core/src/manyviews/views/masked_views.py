@@ -30,7 +30,7 @@ class MaskedViews(ViewGenerator):
         local_hidden: The same for local views.
     """
 
-    gives = frozenset({Trait.SEVERAL_VIEWS, Trait.HIDDEN_TOKENS})
+    gives = frozenset({Trait.SEVERAL_VIEWS, Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS})
 
     def __init__(
         self,
