@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from manyviews.plugins import registry as found
+from manyviews.plugins.installed import installed_plugins
 from manyviews.plugins.registry import registry
 
 PLUGIN = """
@@ -158,9 +160,9 @@ def sonar_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sonar(sonar_site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The domain `sonar` is installed, and no other."""
+    """The domain `sonar` is installed, and no other, whatever else this machine has."""
     monkeypatch.syspath_prepend(str(sonar_site))
-    monkeypatch.setenv("MANYVIEWS_PLUGINS", "sonar")
+    monkeypatch.setattr(found, "installed_plugins", lambda: [one for one in installed_plugins() if one.name == "sonar"])
     registry.cache_clear()
     yield
     registry.cache_clear()

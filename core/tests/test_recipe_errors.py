@@ -87,7 +87,7 @@ def test_an_unknown_key(words: str, first: str, known: str) -> None:
         ("domain=graphs", "domain: domain `graphs` is not installed; pip install manyviews-graphs"),
         (
             "domain=tabular",
-            "domain: domain `tabular` cannot be used, manyviews-tabular is disabled: left out by MANYVIEWS_PLUGINS",
+            "domain: domain `tabular` is not installed; pip install manyviews-tabular",
         ),
         ("domain=potatoes", "domain: there is no domain `potatoes`."),
         ("encoder.name=nett", "encoder.name: there is no component `nett` of kind encoder. Did you mean `net`?"),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from manyviews.batch import Batch
 from manyviews.encoder import Encoder
+from manyviews.errors import keyed
 from manyviews.objective import Branch, Loss, Objective, Unit
 from manyviews.traits import Trait
 from manyviews.view import ViewGenerator
@@ -45,6 +46,8 @@ class Part:
     views: ViewGenerator
     objective: Objective
     weight: float = 1.0
+    key: str = "objective"
+    """Where the objective stands in the recipe."""
 
 
 class Term(nn.Module):
@@ -53,9 +56,10 @@ class Term(nn.Module):
     def __init__(self, part: Part, encoder: Encoder, unit: Unit) -> None:
         super().__init__()
         width = encoder.pooled_width if unit == "sample" else encoder.width
-        self.views, self.objective, self.weight = part.views, part.objective, part.weight
-        self.head = part.objective.head(encoder, width)
-        self.predictor = part.objective.predictor(encoder, width)
+        self.views, self.objective, self.weight, self.key = part.views, part.objective, part.weight, part.key
+        with keyed(part.key):
+            self.head = part.objective.head(encoder, width)
+            self.predictor = part.objective.predictor(encoder, width)
         self.taught = Trait.TEACHER in part.objective.needs
 
 

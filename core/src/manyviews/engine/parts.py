@@ -61,7 +61,7 @@ def build_terms(recipe: Recipe, spec: Spec | None) -> list[Part]:
             made: ViewGenerator | type[ViewGenerator] = views.load()
             if spec is not None or not takes_spec(views.load()):
                 made = cast(ViewGenerator, build(views, term.views.parameters, key=f"{prefix}views", spec=spec))
-                parts.append(Part(made, loss, term.weight))
+                parts.append(Part(made, loss, term.weight, f"{prefix}objective"))
             _check_fit(recipe, facts_of(objective.name, "objective", loss), facts_of(views.name, "views", made), prefix)
     return parts
 

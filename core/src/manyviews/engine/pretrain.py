@@ -25,11 +25,12 @@ from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
 from manyviews.engine.surroundings import own_generators, own_threads
 from manyviews.engine.trainer import Trainer
-from manyviews.errors import UserError
+from manyviews.errors import UserError, keyed
 from manyviews.evaluate.embed import evaluating
 from manyviews.evaluate.online import OnlineEvaluation
 from manyviews.evaluate.plan import Planned, missing
 from manyviews.plugins.registry import registry
+from manyviews.recipe.errors import located
 from manyviews.recipe.load import load_recipe, to_yaml
 from manyviews.recipe.model import Recipe
 from manyviews.recipe.resolve import resolve
@@ -81,7 +82,7 @@ def check(recipe: Recipe) -> Recipe:
 
 
 def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
-    with own_threads(recipe.train.threads):
+    with located(recipe), own_threads(recipe.train.threads):
         fabric = make_fabric(recipe.train)
         with own_generators(fabric.device):
             return _run(fabric, recipe, name, source, resumed)
@@ -167,7 +168,8 @@ def _rehearse(recipe: Recipe, source: Source, order: Order, model: Model) -> Non
             "take more samples, or `unit: token` where the sample has many"
         )
     for term in model.each_term:
-        term.views(batch, layout, torch.Generator().manual_seed(0))
+        with keyed(term.key.removesuffix("objective") + "views"):
+            term.views(batch, layout, torch.Generator().manual_seed(0))
 
 
 def _prepare(source: Source, order: Order, model: Model) -> None:

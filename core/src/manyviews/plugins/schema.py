@@ -17,7 +17,7 @@ from docstring_parser import DocstringStyle, parse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
-from manyviews.errors import PluginError, RecipeError, UserError
+from manyviews.errors import PluginError, RecipeError, UserError, keyed
 from manyviews.plugins.component import Component
 from manyviews.recipe.errors import known_keys, translate
 from manyviews.recipe.tree import from_python, plain
@@ -119,19 +119,16 @@ def build(component: Component, given: Mapping[str, Any], *, key: str, spec: Any
 
     Raises:
         RecipeError: A parameter is refused, by the schema or by the constructor.
-        UserError: Whatever the constructor says of its input, with the key put before it.
+        UserError: Whatever the constructor says of its input, with the key.
     """
     model = checked(component, given, key)
     cls = component.load()
     arguments = {name.removesuffix("_"): getattr(model, name) for name in model.model_fields_set}
     positional, keyword = _spec_arguments(cls, spec)
     try:
-        return cls(*positional, **arguments, **keyword)
-    except RecipeError as error:
-        error.key = error.key or key
-        raise
-    except UserError as error:
-        error.args = (f"{key}: {error}",)
+        with keyed(key):
+            return cls(*positional, **arguments, **keyword)
+    except UserError:
         raise
     except ValueError as error:
         raise RecipeError(f"{key} ({component.name}): {error}", key=key) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from manyviews.errors import RecipeError
+from manyviews.errors import RecipeError, UserError
 from manyviews.plugins.suggest import did_you_mean
 from manyviews.recipe.tree import Path, dotted
 
@@ -40,12 +41,16 @@ def translate(error: ValidationError, data: Any, known: Known, key: str = "") ->
 
 @contextmanager
 def located(recipe: Recipe) -> Iterator[None]:
-    """Errors that know only their key are told where that key was written."""
+    """Errors that know only their key, or begin with one (`train.batch_size: …`), are told where that key was written."""
     try:
         yield
-    except RecipeError as error:
-        error.where = error.where or recipe.where(error.key)
+    except UserError as error:
+        begins = _KEY.match(str(error.args[0]))
+        error.where = error.where or recipe.where(error.key or (begins[0] if begins else ""))
         raise
+
+
+_KEY = re.compile(r"[a-z_]+(\.[a-z0-9_]+)+(?=: )")
 
 
 def known_keys(model: type[BaseModel], *also: str) -> Known:

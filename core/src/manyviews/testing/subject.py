@@ -20,7 +20,6 @@ from manyviews.plugins.state import State
 from manyviews.testing.trial import Trial
 from manyviews.traits import Trait
 
-
 CHOSEN: Mapping[Trait, Mapping[str, Any]] = {Trait.CAUSAL: {"causal": True}}
 """What a recipe has to say of an encoder for an objective with this need."""
 
