@@ -121,6 +121,16 @@ def test_predictions_depend_on_the_asked_place() -> None:
     assert not torch.allclose(out[0], out[1])
 
 
+def test_a_grid_and_its_coordinates_give_the_same_predictions() -> None:
+    torch.manual_seed(0)
+    layout = Layout(Lengths.equal(2, 6), grid=(2, 3))
+    spelt = Layout(Lengths.equal(2, 6), positions=layout.coordinates())
+    decoder = TransformerDecoder(6, width=8, depth=1, heads=2, out=3)
+    encoding = encoding_of(torch.randn(4, 6), torch.tensor([0, 1, 6, 11]), Lengths.equal(2, 2))
+    asked = Mask(torch.tensor([[0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0]]).bool(), 2)
+    assert_close(decoder(encoding, view_of(layout), asked), decoder(encoding, view_of(spelt), asked))
+
+
 def test_depth_zero_reads_replaced_tokens_and_refuses_dropped_ones() -> None:
     layout = Layout(Lengths.equal(1, 3), grid=(3,))
     decoder = TransformerDecoder(6, width=8, depth=0, heads=2, out=2)

@@ -26,6 +26,7 @@ from manyviews.objectives.masked_codes import MaskedCodes
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.objectives.ntxent import NTXent
 from manyviews.objectives.random_codes import RandomCodes
+from manyviews.objectives.shared import deviation
 from manyviews.objectives.vicreg import VICReg
 from manyviews.testing.toy import ToyBatch, ToyEncoder, ToySpec
 from manyviews.traits import Trait
@@ -297,3 +298,8 @@ def test_nothing_is_read_back_to_the_host(name: str) -> None:
         with pytest.raises(DataDependentOutputException):
             lost.item()
         setup.loss(shown).value.backward()
+
+
+def test_the_spread_reported_is_the_standard_deviation() -> None:
+    z = torch.randn(2, 7, 5, dtype=torch.float64) + 100
+    assert_close(deviation(z), z.std(-2, correction=0).mean())

@@ -27,8 +27,17 @@ class Layout:
 
     def coordinates(self) -> Float[Tensor, "tokens axes"] | None:
         """`positions`, or the places on the grid; None for tokens without any place (sets, graphs)."""
+        places = self.places()
+        return None if places is None else places.repeat(self.copies, 1)
+
+    def places(self) -> Float[Tensor, "places axes"] | None:
+        """The same, `copies` times shorter: of one sample where a grid tells where all samples' tokens are."""
         if self.positions is not None or self.grid is None:
             return self.positions
         axes = [torch.arange(size, device=self.lengths.tensor.device, dtype=torch.float32) for size in self.grid]
-        one = torch.cartesian_prod(*axes).reshape(-1, len(axes))
-        return one.repeat(len(self.lengths), 1)
+        return torch.cartesian_prod(*axes).reshape(-1, len(axes))
+
+    @property
+    def copies(self) -> int:
+        """How often `places` stand behind one another in the coordinates of all tokens."""
+        return 1 if self.positions is not None else len(self.lengths)

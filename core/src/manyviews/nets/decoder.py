@@ -73,10 +73,10 @@ class TransformerDecoder(Decoder):
 
 def _positions(view: View, like: Float[Tensor, "_ width"]) -> Float[Tensor, "tokens width"]:
     """Fixed positions of all tokens of the layout, in the width and type of `like`; zeros where tokens have no place."""
-    coordinates = view.layout.coordinates()
-    if coordinates is None:
+    places = view.layout.places()
+    if places is None:
         return like.new_zeros(view.layout.lengths.total, like.shape[1])
-    return sincos(coordinates.float(), like.shape[1]).to(like.dtype)
+    return sincos(places.float(), like.shape[1]).to(like.dtype).repeat(view.layout.copies, 1)
 
 
 def _real(shown: Lengths, wanted: Lengths, sets: int) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -61,8 +62,13 @@ def refuse_single(units: int, objective: str) -> None:
 
 
 def deviation(z: Float[Tensor, "*views units width"]) -> Float[Tensor, ""]:
-    """Standard deviation over units, averaged over dimensions: 0 at collapse. A metric, without gradient."""
-    return z.detach().std(-2, correction=0).mean()
+    """Standard deviation over units, averaged over dimensions: 0 at collapse. A metric, without gradient.
+
+    `std` over any but the last axis takes four times as long on a CPU: 1% of a tabular JEPA's step.
+    """
+    z = z.detach()
+    norms: Tensor = torch.linalg.vector_norm(z - z.mean(-2, keepdim=True), dim=-2)
+    return norms.mean() / math.sqrt(z.shape[-2])
 
 
 def perplexity(codes: Int[Tensor, "tokens"], size: int) -> Float[Tensor, ""]:
