@@ -7,6 +7,7 @@ generator, so that a seeded run repeats exactly and views cost no per-sample Pyt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,20 @@ class ViewGenerator(nn.Module, ABC):
     target: type | None = None
     """Class of `View.target`, where `gives` has PRETEXT_TARGET: only an objective that asks for this class is answered."""
 
+    _cut: Callable[[OwnBatch], Layout] | None = None
+
+    def bind(self, cut: Callable[[OwnBatch], Layout]) -> None:
+        """Called by the core before the first views: `cut` says how the encoder cuts a batch into tokens."""
+        self._cut = cut
+
+    def cut(self, batch: OwnBatch) -> Layout:
+        """The layout of a batch that is another one than `forward` was given: crops, other clips, fewer nodes."""
+        assert self._cut is not None, "the core binds view generators to an encoder before it uses them"
+        return self._cut(batch)
+
     @abstractmethod
     def forward(self, batch: OwnBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        """The views of `batch`, each with its layout, drawn from `generator` (on the batch's device)."""
+        """The views of `batch`, each with its layout, drawn from `generator` (on the batch's device).
+
+        A view that falls into the same tokens as the batch has the layout given; any other has that of `cut`.
+        """

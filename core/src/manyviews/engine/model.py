@@ -57,6 +57,7 @@ class Term(nn.Module):
         super().__init__()
         width = encoder.pooled_width if unit == "sample" else encoder.width
         self.views, self.objective, self.weight, self.key = part.views, part.objective, part.weight, part.key
+        self.views.bind(encoder.layout)
         with keyed(part.key):
             self.head = part.objective.head(encoder, width)
             self.predictor = part.objective.predictor(encoder, width)

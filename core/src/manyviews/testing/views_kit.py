@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from manyviews.encoder import Encoder
 from manyviews.layout import Layout
 from manyviews.mask import Mask
 from manyviews.testing.bench import SAMPLES, Bench
 from manyviews.testing.checks import check_encoding, check_layout
-from manyviews.testing.compare import difference, tensors
+from manyviews.testing.compare import copied, difference, tensors
 from manyviews.testing.kit import Kit
 from manyviews.testing.subject import Shown
 from manyviews.traits import Trait
@@ -77,9 +78,9 @@ class ViewsKit(Kit):
 
     def test_they_leave_the_batch_as_it_was(self, case: Shown, bench: Bench) -> None:
         encoder, batch = bench.encoder(case.encoder), bench.batch(case.encoder.data)
-        before = copy.deepcopy(batch)
+        before = copied(batch)
         with torch.no_grad():
-            bench.views(case.views)(batch, encoder.layout(batch), torch.Generator().manual_seed(0))
+            bound(bench, case, encoder)(batch, encoder.layout(batch), torch.Generator().manual_seed(0))
         found = difference(before, batch, "batch")
         assert found is None, f"the batch was changed in place: {found}; other views still need it"
 
@@ -94,9 +95,9 @@ class ViewsKit(Kit):
             assert places == {device}, f"a view of a batch on {device} has tensors on {places}"
 
     def test_they_travel(self, case: Shown, bench: Bench) -> None:
-        generator = bench.views(case.views)
-        pickle.dumps(generator)
         encoder, batch = bench.encoder(case.encoder), bench.batch(case.encoder.data)
+        generator = bound(bench, case, encoder)
+        pickle.dumps(generator)
         layout = encoder.layout(batch)
         one, two = (each(batch, layout, torch.Generator().manual_seed(0)) for each in (generator, copy.deepcopy(generator)))
         assert difference(one, two) is None
@@ -108,9 +109,18 @@ def made(
     """A generator and its views of a batch."""
     generator = bench.views(case.views)
     batch = bench.batch(case.encoder.data, samples).to(torch.device(device))
-    layout = bench.encoder(case.encoder).to(device).layout(batch)
+    encoder = bench.encoder(case.encoder).to(device)
+    layout = encoder.layout(batch)
+    generator.bind(encoder.layout)
     with torch.no_grad():
         return generator, generator(batch, layout, torch.Generator(device).manual_seed(seed))
+
+
+def bound(bench: Bench, case: Shown, encoder: Encoder) -> ViewGenerator:
+    """The generator as the core uses it, bound to an encoder."""
+    generator = bench.views(case.views)
+    generator.bind(encoder.layout)
+    return generator
 
 
 def draws(case: Shown, bench: Bench) -> bool:
@@ -118,7 +128,7 @@ def draws(case: Shown, bench: Bench) -> bool:
     encoder, batch, generator = bench.encoder(case.encoder), bench.batch(case.encoder.data), torch.Generator().manual_seed(0)
     before = generator.get_state()
     with torch.no_grad():
-        bench.views(case.views)(batch, encoder.layout(batch), generator)
+        bound(bench, case, encoder)(batch, encoder.layout(batch), generator)
     return not torch.equal(before, generator.get_state())
 
 

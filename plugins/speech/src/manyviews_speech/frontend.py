@@ -72,6 +72,14 @@ class Frontend(nn.Module):
             return 0 if points < self.size else 1 + (points - self.size) // self.hop
         return 1 + points // self.hop
 
+    def points(self, frames: int) -> int:
+        """Samples of a clip of so many frames, the fewest that have them."""
+        return (frames - 1) * self.hop + (self.size if self.kaldi else 0)
+
+    def unstandardised(self, features: Float[Tensor, "frames channels"]) -> Float[Tensor, "frames channels"]:
+        """As they were before the training data's mean and deviation were taken out."""
+        return features * self.std + self.mean if len(self.mean) else features
+
     def forward(self, batch: AudioBatch) -> AudioBatch:
         """The batch with its features, standardised; itself where they are there already."""
         if batch.features is not None:

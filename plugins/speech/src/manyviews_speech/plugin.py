@@ -22,7 +22,12 @@ def manyviews_domain() -> Domain:
                 "transformer": "manyviews_speech.transformer:FrameTransformer",
                 "wav2vec2": "manyviews_speech.wav2vec2:Wav2Vec2",
             },
-            "views": {},
+            "views": {
+                "segments": "manyviews_speech.views.segments:Segments",
+                "spec_augment": "manyviews_speech.views.spec_augment:SpecAugment",
+                "tera": "manyviews_speech.views.tera:Tera",
+                "waves": "manyviews_speech.views.waves:WaveViews",
+            },
             "objective": {},
             "task": {},
         },
