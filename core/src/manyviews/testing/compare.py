@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,11 @@ def difference(one: Any, two: Any, where: str = "it") -> str | None:
     return None if one is two or bool(one == two) else f"{where} differs"
 
 
+def copied(value: Any) -> Any:
+    """A deep copy; tensors are cloned, since sparse ones know no other."""
+    return copy.deepcopy(value, {id(tensor): tensor.clone() for tensor in tensors(value)})
+
+
 def tensors(value: Any) -> Iterator[Tensor]:
     """Every tensor inside an object."""
     if isinstance(value, Tensor):
@@ -40,6 +47,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{key!r}]", part) for key, part in value.items())
     elif isinstance(value, (list, tuple)):
         yield from ((f"[{place}]", part) for place, part in enumerate(value))
+    elif is_dataclass(value) and not isinstance(value, type):  # without what was derived from the fields and cached beside them
+        yield from ((f".{field.name}", getattr(value, field.name)) for field in fields(value) if field.compare)
     elif not isinstance(value, type) and hasattr(value, "__dict__"):
         yield from ((f".{key}", part) for key, part in vars(value).items())
 

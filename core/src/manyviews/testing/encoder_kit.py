@@ -14,7 +14,7 @@ from manyviews.encoder import Encoder
 from manyviews.evaluate.embed import evaluating
 from manyviews.testing.bench import Bench, half_hidden, shown
 from manyviews.testing.checks import check_encoding, check_gradients, check_layout, learning_inputs, need, reach, weighed
-from manyviews.testing.compare import difference
+from manyviews.testing.compare import copied, difference
 from manyviews.testing.kit import Kit
 from manyviews.testing.subject import Case
 from manyviews.traits import Trait
@@ -64,7 +64,7 @@ class EncoderKit(Kit):
         """Numbers that only hidden tokens are made of have no part in the encoding."""
         encoder = bench.encoder(case).double().eval()
         need(encoder, Trait.HIDES_TOKENS, Trait.TOKEN_TARGETS)
-        batch = copy.deepcopy(bench.batch(case.data))
+        batch = copied(bench.batch(case.data))
         view = half_hidden(encoder, batch)
         assert view.hidden is not None
         lengths = view.layout.lengths
@@ -107,7 +107,7 @@ class EncoderKit(Kit):
 
     def test_it_leaves_the_batch_as_it_was(self, case: Case, bench: Bench) -> None:
         encoder, batch = bench.encoder(case), bench.batch(case.data)
-        before = copy.deepcopy(batch)
+        before = copied(batch)
         encoder(half_hidden(encoder, batch) if Trait.HIDES_TOKENS in encoder.offers else shown(encoder, batch))
         found = difference(before, batch, "batch")
         assert found is None, f"encoding changed the batch in place: {found}; other views still need it"

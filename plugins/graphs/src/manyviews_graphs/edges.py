@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -20,6 +21,9 @@ from manyviews_graphs.nets.links import Links
 with warnings.catch_warnings():  # torch says once a process that CSR tensors are in beta: here, where nobody hears it
     warnings.simplefilter("ignore", UserWarning)
     torch.eye(1).to_sparse_csr()
+CHECKS: Any = torch.sparse.check_sparse_tensor_invariants
+if not CHECKS.is_enabled():  # the same said aloud, or torch warns of what a worker process sends
+    CHECKS.disable()
 
 
 @dataclass(frozen=True)

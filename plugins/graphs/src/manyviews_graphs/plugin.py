@@ -45,6 +45,7 @@ def manyviews_domain() -> Domain:
             },
         },
         recipes="manyviews_graphs:recipes",
+        trial="manyviews_graphs.testing:TRIAL",
     )
 
 

@@ -30,8 +30,8 @@ class Diffusion(ViewGenerator):
     The diffusion is S = sum_k theta_k T^k with T = D^-1/2 (A + I) D^-1/2: personalised PageRank, theta_k = alpha
     (1 - alpha)^k, or the heat kernel, theta_k = e^-t t^k / k!. Of each node's row the `neighbours` largest entries beside
     its own become its edges (top-k sparsification, Klicpera et al. 2019); how large they are is not kept, since encoders
-    weigh edges themselves. A single graph is diffused once and remembered; batches that change, at every step: for small
-    graphs, not for neighbourhoods of thousands of nodes.
+    weigh edges themselves, and features of edges are zero there. A single graph is diffused once and remembered; batches
+    that change, at every step: for small graphs, not for neighbourhoods of thousands of nodes.
 
     Args:
         kind: `ppr`, personalised PageRank, or `heat`, the heat kernel.
@@ -59,7 +59,9 @@ class Diffusion(ViewGenerator):
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         refuse_other_tokens(batch, layout, "diffusion")
-        diffused = replace(batch, edges=self._diffused(batch), edge_x=None)
+        edges = self._diffused(batch)
+        edge_x = None if batch.edge_x is None else batch.edge_x.new_zeros(len(edges), batch.edge_x.shape[1])
+        diffused = replace(batch, edges=edges, edge_x=edge_x)
         return View(batch, layout), View(diffused, layout)
 
     def _diffused(self, batch: GraphBatch) -> Edges:

@@ -1,0 +1,96 @@
+"""Small graphs of every kind, and the sizes at which the package's parts are tried on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from manyviews.testing.trial import Trial
+
+
+def graphs(folder: Path) -> dict[str, Any]:
+    """Rings and stars of several sizes with features of nodes and edges: which of the two, the label says."""
+    import numpy as np
+
+    random, ends, batch, first = np.random.default_rng(0), list[tuple[int, int]](), list[int](), 0
+    for number in range(24):
+        size = 5 + number % 7
+        ring = number % 2 == 0
+        ends += [(first + i if ring else first, first + (i + 1) % size) for i in range(0 if ring else 1, size)]
+        batch += [number] * size
+        first += size
+    edges = np.array(ends).T
+    both = np.concatenate([edges, edges[::-1]], axis=1)
+    x = random.normal(size=(first, 4)).astype(np.float32)
+    lengths = random.random((edges.shape[1],)).astype(np.float32)
+    np.savez(
+        folder / "graphs.npz",
+        edge_index=both,
+        edge_attr=np.stack([np.tile(lengths, 2), np.tile(1 - lengths, 2)], axis=1),
+        x=x,
+        batch=np.array(batch),
+        y=np.arange(24) % 2,
+    )
+    return {"data": {"source": "graph", "path": str(folder / "graphs.npz")}}
+
+
+def communities(nodes: int = 48) -> dict[str, Any]:
+    """Three groups of nodes, edges mostly within a group, words mostly of a group; a node without any edge."""
+    import numpy as np
+    import scipy.sparse
+
+    random = np.random.default_rng(1)
+    group = np.arange(nodes) % 3
+    near = group[:, None] == group
+    adjacent = np.triu(random.random((nodes, nodes)) < np.where(near, 0.2, 0.02), 1)
+    adjacent[-1] = adjacent[:, -1] = False
+    words = random.random((nodes, 12)) < np.where(group[:, None] == np.arange(12) % 3, 0.5, 0.1)
+    words[:, 0] |= ~words.any(1)
+    adjacency, attributes = (scipy.sparse.csr_matrix(part.astype(np.float32)) for part in (adjacent | adjacent.T, words))
+    matrices = {"adj": adjacency, "attr": attributes}
+    arrays = {f"{name}_{part}": getattr(m, part) for name, m in matrices.items() for part in ("data", "indices", "indptr")}
+    return arrays | {f"{name}_shape": np.array(m.shape) for name, m in matrices.items()} | {"labels": group}
+
+
+def graph(folder: Path) -> dict[str, Any]:
+    """One graph with sparse features."""
+    import numpy as np
+
+    np.savez(folder / "graph.npz", **communities())
+    return {"data": {"source": "graph", "path": str(folder / "graph.npz")}, "unit": "token", "train": {"batch_size": 1}}
+
+
+def neighbourhoods(folder: Path) -> dict[str, Any]:
+    """Nodes of one graph with neighbours sampled around them."""
+    return {"data": {**graph(folder)["data"], "neighbours": [4, 3]}}
+
+
+def placed(folder: Path) -> dict[str, Any]:
+    """Graphs with positional encodings."""
+    return {"data": {**graphs(folder)["data"], "places": {"kind": "rwpe", "channels": 3}}}
+
+
+SMALL = {"width": 16, "layers": 2}
+UNPLACED = ("graphs", "graph", "neighbourhoods")
+TRIAL = Trial(
+    data={"graphs": graphs, "graph": graph, "neighbourhoods": neighbourhoods, "placed": placed},
+    parts={
+        "graphs/gat": {**SMALL, "heads": 2},
+        "graphs/gcn": SMALL,
+        "graphs/gin": SMALL,
+        "graphs/transformer": {**SMALL, "heads": 2},
+        "graphs/diffusion": {"neighbours": 3},
+        "jepa": {"width": 16, "depth": 1, "heads": 2},
+        "masked_reconstruction": {"width": 16, "depth": 1, "heads": 2},
+        "dino": {"hidden": 32, "bottleneck": 16, "out": 64},
+    },
+    variants={
+        "graphs/augment": {
+            "adaptive": {"adaptive": True, "symmetric": True},
+            "graphcl": {"edge_drop": 0.2, "feature_drop": 0.0, "node_drop": 0.2, "subgraph": 0.6, "one_of": True},
+        },
+        "graphs/node_mask": {"replace": {"replace": 0.3, "keep": 0.2}, "sample": {"per": "sample"}},
+    },
+    on={"graphs/gat": UNPLACED, "graphs/gcn": UNPLACED, "graphs/gin": UNPLACED},
+    single=("graph",),
+)
