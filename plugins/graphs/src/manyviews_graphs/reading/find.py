@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -95,7 +96,9 @@ def _of_memory(given: Any) -> Reader:
 
 def _pyg() -> Any:
     """PyG takes seconds to import: only where its graphs are given."""
-    from manyviews_graphs.reading import pyg
+    with warnings.catch_warnings():  # of PyTorch's, about what PyG uses of it
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from manyviews_graphs.reading import pyg
 
     return pyg
 

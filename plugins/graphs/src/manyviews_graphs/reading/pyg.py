@@ -6,6 +6,7 @@ A saved file is a pickle: it is read by torch's reader of weights (`weights_only
 from __future__ import annotations
 
 import pickle  # its error alone
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset, HeteroData
+from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.separate import separate
+from torch_geometric.data.storage import BaseStorage, EdgeStorage, GlobalStorage, NodeStorage
 
 from manyviews.errors import DataError
 from manyviews_graphs.reading.files import not_empty, stat_of
@@ -25,6 +28,8 @@ from manyviews_graphs.reading.raw import Options, RawGraphs
 from manyviews_graphs.reading.tensors import array_of, edges_of, matrix_of
 
 USES = frozenset({"target", "target_kind", "split_number"})
+OWN: list[Any] = [DataEdgeAttr, DataTensorAttr, BaseStorage, EdgeStorage, GlobalStorage, NodeStorage]
+"""Of PyG, what a saved `Data` is made of, beside those that PyG itself declares safe."""
 MASKS = {"train": "train_mask", "valid": "val_mask", "test": "test_mask"}
 
 
@@ -58,11 +63,12 @@ def read_file(path: Path, options: Options) -> RawGraphs:
         DataError: The file needs more than tensors and PyG's own classes.
     """
     try:
-        found = torch.load(not_empty(path), weights_only=True, map_location="cpu")
+        with torch.serialization.safe_globals(OWN):
+            found = torch.load(not_empty(path), weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())
+        named = re.search(r"GLOBAL (\S+)", str(error))
         raise DataError(
-            f"{path}: refused: loading it would run code ({reason[:120]}…)\n"
+            f"{path}: refused: loading it would use {named[1] if named else 'some code'}, and a pickle can run any program.\n"
             "Where you trust it, load it yourself and give the Data in Python, or save data.to_dict() with torch.save."
         ) from error
     except (RuntimeError, EOFError, ValueError) as error:

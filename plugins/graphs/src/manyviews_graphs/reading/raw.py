@@ -81,10 +81,10 @@ class RawGraphs:
         return f"edge {number}"
 
 
-def check_length(where: str, name: str, values: np.ndarray | None, wanted: int, what: str) -> None:
+def check_length(where: str, name: str, values: Matrix | None, wanted: int, what: str) -> None:
     """That there is one value for each of `wanted` nodes, edges or graphs."""
-    if values is not None and len(values) != wanted:
-        raise DataError(f"{where}: {name} has {len(values):,} rows for {wanted:,} {what}; expected one for each")
+    if values is not None and values.shape[0] != wanted:
+        raise DataError(f"{where}: {name} has {values.shape[0]:,} rows for {wanted:,} {what}; expected one for each")
 
 
 @dataclass(frozen=True)
