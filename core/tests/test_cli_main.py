@@ -63,6 +63,32 @@ def test_a_mistyped_command(manyviews: Manyviews) -> None:
     assert "Error: there is no command `pretran`. Did you mean `pretrain`?" in err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("doctor", "missing.csv"), "Invalid value for 'PATH': Path 'missing.csv' does not exist."),
+        (("pretrain",), "give a RECIPE, or a run to go on with"),
+        (("embed", "run"), "Missing argument 'DATA'."),
+        (("evaluate", "run", "--max-labelled", "0"), "Invalid value for '--max-labelled'"),
+        (("runs", "lst"), "No such command 'lst'."),
+        (("plugins", "--jsn"), "No such option"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_in_two_lines(words: tuple[str, ...], told: str, manyviews: Manyviews) -> None:
+    status, out, err = manyviews(*words)
+    assert (status, out) == (2, "")
+    first, second = err.splitlines()
+    assert first.startswith(f"Error: {told}")
+    assert second.startswith("  `manyviews ")
+    assert second.endswith(" --help` says how to use it")
+
+
+@pytest.mark.parametrize("words", [(), ("runs",)])
+def test_without_a_command_there_is_help(words: tuple[str, ...], manyviews: Manyviews) -> None:
+    _, out, err = manyviews(*words)
+    assert (out or err).startswith(f"Usage: {' '.join(('manyviews', *words))} [OPTIONS] COMMAND")
+
+
 def test_the_version(manyviews: Manyviews) -> None:
     status, out, _ = manyviews("--version")
     assert status == 0
@@ -292,6 +318,12 @@ class TestTheWholeWay:
         assert manyviews("evaluate", trained, "--task", "knn", "--json")[0] == 0
         status, _, err = manyviews("evaluate", trained, "--csv", "no/results.csv")
         assert (status, err) == (2, "Error: --csv: there is no folder no\n")
+
+    def test_a_task_that_is_not_there_is_not_the_recipes_fault(self, trained: str, manyviews: Manyviews) -> None:
+        status, out, err = manyviews("evaluate", trained, "--task", "nope")
+        assert (status, out) == (2, "")
+        assert err.startswith("Error: task: there is no component `nope` of kind task.\n  There are: ")
+        assert "recipe.yaml" not in err
 
     def test_a_run_that_goes_on_is_judged_and_left_alone(self, trained: str, manyviews: Manyviews, tmp_path: Path) -> None:
         lock = claim(tmp_path / trained)

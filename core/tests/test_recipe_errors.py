@@ -48,6 +48,11 @@ def refusal(*words: str, recipe: str = "sonar/plain") -> str:
         ("views.gain=[1, 2, 3]", f"views.gain: [1, 2, 3] is not allowed; must be at most 2 long{HERE}"),
         ("evaluate.0.tries=many", f"evaluate.0.tries: 'many' is not allowed; must be a whole number{HERE}"),
         ("data.copy=1", f"data.copy: 1 is not allowed; must be true or false{HERE}"),
+        (
+            "track.uri=foo://bar",
+            "track.uri: `foo://` is no kind of store that MLflow knows.\n"
+            f"  Give sqlite:///FILE, http://HOST:PORT or postgresql://…{HERE}",
+        ),
         ("optim", f"'optim' is no override; write key.path=value, as in optim.lr=1e-3{HERE}"),
         ("optim..lr=1", f"'optim..lr' is no key path; write optim.lr or evaluate.0.every{HERE}"),
     ],

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,33 @@ def test_a_store_that_mlflow_cannot_use_is_an_error_at_start(folder: Path, tmp_p
     tracker.start(RECORD)
     tracker.finish("FINISHED")
     assert client(uri).get_run(tracker.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("taken", ["mlflow.db", "mlflow.db.lock", "."])
+def test_a_sqlite_store_that_cannot_be_written_is_an_error_at_once(taken: str, folder: Path, tmp_path: Path) -> None:
+    """Of rights to write the root user has all: here a folder, or a file where a folder should be, stands in the way."""
+    place = tmp_path / "store"
+    if taken == ".":
+        place.touch()
+    else:
+        (place / taken).mkdir(parents=True)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"mlflow\.db cannot be written: .*store.*\nGive another store") as caught:
+        MLflowTracker(folder, uri=f"sqlite:///{place / 'mlflow.db'}").start(RECORD)
+    assert len(str(caught.value).splitlines()) <= 3
+    assert time.monotonic() - began < 30, "the seconds are MLflow's import"
+
+
+def test_a_kind_of_store_that_mlflow_does_not_know_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^`foo://` is no kind of store that MLflow knows\.\n  Give sqlite:///FILE"):
+        MLflowTracker(folder, uri="foo://bar")
+    with pytest.raises(UserError, match="Did you mean `https://`"):
+        store.address("htps://server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://bar")
+    with pytest.raises(UserError, match=r"^\$MLFLOW_TRACKING_URI: `foo://` is no kind"):
+        MLflowTracker(folder)
+    for known in ("mlruns", "postgresql+psycopg2://a@b/c", "databricks://profile", "sqlite:///x.db", "file:///x"):
+        assert store.address(known)
 
 
 def test_settings_last_as_long_as_the_run(folder: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

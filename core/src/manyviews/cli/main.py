@@ -64,12 +64,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"Error: {error}", err=True)
         return 2
     except click.ClickException as error:
-        error.show()
+        click.echo(_told(error), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     return status if isinstance(status, int) else 0
+
+
+def _told(error: click.ClickException) -> str:
+    """click's complaint in two lines; a group without a command is its help."""
+    message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None and message == context.get_help():
+        return message
+    return f"Error: {message}" + (f"\n  `{context.command_path} --help` says how to use it" if context else "")
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from manyviews.errors import UserError
 from manyviews.evaluate.plan import Planned, missing, plan
 from manyviews.evaluate.run import evaluate
 from manyviews.evaluate.table import ResultTable
-from manyviews.recipe.model import Evaluation, Recipe
+from manyviews.plugins.registry import registry
+from manyviews.recipe.model import Evaluation, Origins, Recipe
 from manyviews.source import Source
 from manyviews.track.journal import Journal
 from manyviews.track.run_file import RunFile, claim
@@ -64,8 +65,11 @@ def evaluate_run(
 def _planned(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Planned, ...]:
     """The tasks asked for, else those of the recipe's that the data have labels or pairs for; one that differs in form or
     rhythm alone is run once."""
-    if tasks:
-        recipe = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
+    for name in tasks:
+        registry().component("task", name, recipe.domain, key="task")
+    if tasks:  # asked for here, so what is wrong with them is not the recipe file's
+        asked = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
+        recipe = asked.written(Origins())
     if not recipe.evaluate:
         raise UserError(
             "the run's recipe names no tasks under `evaluate`; give some: --task linear_probe --task effective_rank"

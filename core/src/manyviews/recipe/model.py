@@ -18,10 +18,12 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
+    field_validator,
     model_validator,
 )
 
 from manyviews.recipe.tree import nearest
+from manyviews.track.schemes import complaint
 
 MOST_WEIGHED = 12
 """Terms that `combine: mgda` can weigh: it tries every subset of them."""
@@ -184,6 +186,13 @@ class Track(Strict):
     run_name: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     log_model: bool = Field(True, description="Store the final encoder as an MLflow model.")
+
+    @field_validator("uri")
+    @classmethod
+    def known_kind(cls, uri: str | None) -> str | None:
+        if uri is not None and (wrong := complaint(uri)) is not None:
+            raise ValueError(wrong)
+        return uri
 
 
 class Recipe(Strict):

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from manyviews.errors import UserError
 from manyviews.track.noise import quiet
+from manyviews.track.schemes import complaint
 
 DEFAULT = "sqlite:///mlflow.db"
 _SQLITE = "sqlite:///"
@@ -36,8 +37,15 @@ _SETTINGS = {
 
 
 def address(uri: str | None) -> str:
-    """The given store, else $MLFLOW_TRACKING_URI, else `mlflow.db` in the working directory; sqlite paths made absolute."""
+    """The given store, else $MLFLOW_TRACKING_URI, else `mlflow.db` in the working directory; sqlite paths made absolute.
+
+    Raises:
+        UserError: MLflow knows no store of this kind.
+    """
+    named = "" if uri else "$MLFLOW_TRACKING_URI: "
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
+    if (wrong := complaint(uri)) is not None:
+        raise UserError(f"{named}{wrong}")
     path = sqlite_path(uri)
     return uri if path is None else f"{_SQLITE}{path}"
 
@@ -137,18 +145,31 @@ def open_client(uri: str) -> Any:
     if path is None:
         return MlflowClient(uri)
     _check_sqlite(path)
-    with FileLock(f"{path}.lock", timeout=120), quiet():
+    with _alone(path), quiet():
         return MlflowClient(uri)
 
 
+_ANOTHER = "Give another store: `track.uri=sqlite:///…`."
+
+
 def _check_sqlite(path: Path) -> None:
-    """What SQLAlchemy would only find out after minutes of repeats."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        if not os.access(path.parent, os.W_OK):
-            raise UserError(f"{path} cannot be created: no right to write there.\nGive another store: `track.uri=sqlite:///…`.")
-        return
-    with path.open("rb") as file:
-        start = file.read(16)
+    """What SQLAlchemy, and the lock beside the file, would only find out after minutes of repeats."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file, Path(f"{path}.lock").open("ab"):
+            file.seek(0)
+            start = file.read(16)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror} ({error.filename}).\n{_ANOTHER}") from error
     if start and start != b"SQLite format 3\0":
-        raise UserError(f"{path} is not a sqlite database.\nGive another store: `track.uri=sqlite:///…`.")
+        raise UserError(f"{path} is not a sqlite database.\n{_ANOTHER}")
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other process opens this store meanwhile: two that open a fresh one break its migrations."""
+    try:
+        with FileLock(f"{path}.lock", timeout=120):
+            yield
+    except Timeout as error:
+        raise UserError(f"{path} has been held by another process for two minutes.\n{_ANOTHER}") from error
