@@ -45,7 +45,13 @@ def only(**shares: Any) -> Augment:
 
 
 def made(views: Augment, batch: GraphBatch, number: int = 0) -> tuple[View, ...]:
+    views.bind(nodes)
     return views(batch, Layout(batch.lengths), seed(number))
+
+
+def nodes(batch: GraphBatch) -> Layout:
+    """How an encoder cuts a batch whose tokens are nodes."""
+    return Layout(batch.lengths)
 
 
 def dense(x: Tensor) -> Tensor:
@@ -77,7 +83,7 @@ def test_every_view_is_a_part_of_the_batch(batch: GraphBatch, one_of: bool) -> N
     for number in range(6):
         for view in made(only(views=3, one_of=one_of, **EVERYTHING), marked, number):
             part = view.batch
-            assert view.layout.lengths is part.lengths
+            assert view.layout == Layout(part.lengths)
             assert (
                 part.lengths.tensor.tolist()
                 == torch.bincount(batch.lengths.owners()[part.numbers], minlength=len(batch)).tolist()

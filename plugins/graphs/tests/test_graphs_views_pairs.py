@@ -32,7 +32,13 @@ def batch(request: pytest.FixtureRequest) -> GraphBatch:
 
 
 def made(views: ViewGenerator, batch: GraphBatch, number: int = 0) -> tuple[View, ...]:
+    views.bind(nodes)
     return views(batch, Layout(batch.lengths), torch.Generator().manual_seed(number))
+
+
+def nodes(batch: GraphBatch) -> Layout:
+    """How an encoder cuts a batch whose tokens are nodes."""
+    return Layout(batch.lengths)
 
 
 def dense(x: Tensor) -> Tensor:
@@ -58,6 +64,7 @@ def test_the_corruption_has_the_same_rows_at_other_nodes(batch: GraphBatch) -> N
 def test_rows_are_shuffled_uniformly(ring: GraphBatch) -> None:
     marked = replace(ring, x=torch.arange(8.0)[:, None])
     generator, views, layout = torch.Generator().manual_seed(0), Shuffle(), Layout(ring.lengths)
+    views.bind(nodes)
     counts = torch.zeros(8, 8)
     for _ in range(400):
         counts[torch.arange(8), views(marked, layout, generator)[1].batch.x[:, 0].long()] += 1

@@ -18,7 +18,7 @@ from manyviews.views.choose import ranks
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.views.adaptive import channel_chances, edge_chances
-from manyviews_graphs.views.parts import refuse_other_tokens, with_edges, with_features, with_nodes
+from manyviews_graphs.views.parts import with_edges, with_features, with_nodes
 from manyviews_graphs.views.walk import walked
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -82,20 +82,18 @@ class Augment(ViewGenerator):
             self.gives = self.gives - {Trait.ALIGNED_TOKENS}
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        refuse_other_tokens(batch, layout, "augment")
-        return tuple(View(*self._augmented(batch, layout, shares, generator)) for shares in self.shares)
+        batches = [self._augmented(batch, shares, generator) for shares in self.shares]
+        return tuple(View(part, self.cut(part)) for part in batches)
 
-    def _augmented(
-        self, batch: GraphBatch, layout: Layout, shares: Mapping[str, float], generator: torch.Generator
-    ) -> tuple[GraphBatch, Layout]:
+    def _augmented(self, batch: GraphBatch, shares: Mapping[str, float], generator: torch.Generator) -> GraphBatch:
         """Nodes first, since what is done to edges and features is done to those that are left."""
         chosen = self._chosen(batch, shares, generator)
         if "subgraph" in chosen:
             where = walked(batch, shares["subgraph"], generator)
-            batch, layout = with_nodes(batch, layout, where | _others(batch, chosen["subgraph"]))
+            batch = with_nodes(batch, where | _others(batch, chosen["subgraph"]))
         if "node_drop" in chosen:
             dropped = _some_nodes(batch, shares["node_drop"], chosen["node_drop"], generator, spare_seeds=True)
-            batch, layout = with_nodes(batch, layout, ~dropped)
+            batch = with_nodes(batch, ~dropped)
         if "edge_drop" in chosen:
             batch = self._without_edges(batch, shares["edge_drop"], chosen["edge_drop"], generator)
         if "feature_drop" in chosen:
@@ -103,7 +101,7 @@ class Augment(ViewGenerator):
         if "attribute_drop" in chosen:
             nodes = _some_nodes(batch, shares["attribute_drop"], chosen["attribute_drop"], generator)
             batch = with_features(batch, nodes, None)
-        return batch, layout
+        return batch
 
     def _chosen(self, batch: GraphBatch, shares: Mapping[str, float], generator: torch.Generator) -> dict[str, Chosen]:
         """What is done, and to which samples."""

@@ -18,7 +18,6 @@ from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.edges import Edges
-from manyviews_graphs.views.parts import refuse_other_tokens
 
 CELLS = 2**22
 """Numbers of the diffusion that are held at a time: 16 MB, a few times over."""
@@ -58,11 +57,10 @@ class Diffusion(ViewGenerator):
         self._memory: tuple[weakref.ref[Edges], Edges] | None = None
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        refuse_other_tokens(batch, layout, "diffusion")
         edges = self._diffused(batch)
         edge_x = None if batch.edge_x is None else batch.edge_x.new_zeros(len(edges), batch.edge_x.shape[1])
         diffused = replace(batch, edges=edges, edge_x=edge_x)
-        return View(batch, layout), View(diffused, layout)
+        return View(batch, layout), View(diffused, self.cut(diffused))
 
     def _diffused(self, batch: GraphBatch) -> Edges:
         if self._memory is None or self._memory[0]() is not batch.edges:

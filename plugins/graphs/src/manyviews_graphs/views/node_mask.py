@@ -20,7 +20,6 @@ from manyviews.views.choose import ranks
 from manyviews.views.draws import host_uniform
 from manyviews.views.ranges import refuse_descending
 from manyviews_graphs.batch import GraphBatch
-from manyviews_graphs.views.parts import refuse_other_tokens
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]
@@ -60,8 +59,12 @@ class NodeMask(ViewGenerator):
         self.replace, self.keep, self.per = replace, keep, per
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        refuse_other_tokens(batch, layout, "node_mask")
         nodes = batch.lengths
+        if layout.lengths.total != nodes.total:
+            raise UserError(
+                f"node_mask is for encoders whose tokens are nodes; of {nodes.total} nodes this one makes "
+                f"{layout.lengths.total} tokens\nchoose another encoder, or views of the core that mask tokens"
+            )
         scope = Lengths.equal(1, nodes.total, nodes.tensor.device) if self.per == "batch" else nodes
         withheld = _withheld(scope, host_uniform(generator, self.low, self.high))
         order = ranks(scope, generator)

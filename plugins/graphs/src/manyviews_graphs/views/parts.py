@@ -11,21 +11,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from manyviews.errors import UserError
-from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.features import take_rows
-
-
-def refuse_other_tokens(batch: GraphBatch, layout: Layout, views: str) -> None:
-    """Raises UserError where the encoder's tokens are not the nodes: what these views choose are nodes."""
-    if layout.lengths.total != batch.lengths.total:
-        raise UserError(
-            f"{views} is for encoders whose tokens are nodes; of {batch.lengths.total} nodes this one makes "
-            f"{layout.lengths.total} tokens\nchoose another encoder, or views of the core that mask tokens"
-        )
 
 
 def with_edges(batch: GraphBatch, where: Bool[Tensor, "edges"]) -> GraphBatch:
@@ -35,7 +24,7 @@ def with_edges(batch: GraphBatch, where: Bool[Tensor, "edges"]) -> GraphBatch:
     return replace(batch, edges=edges, edge_x=None if batch.edge_x is None else batch.edge_x[kept])
 
 
-def with_nodes(batch: GraphBatch, layout: Layout, where: Bool[Tensor, "nodes"]) -> tuple[GraphBatch, Layout]:
+def with_nodes(batch: GraphBatch, where: Bool[Tensor, "nodes"]) -> GraphBatch:
     """Those nodes alone, and the edges between them."""
     lengths = batch.lengths
     counts = torch.zeros_like(lengths.tensor).index_add(0, lengths.owners(), where.long())
@@ -47,7 +36,7 @@ def with_nodes(batch: GraphBatch, layout: Layout, where: Bool[Tensor, "nodes"]) 
     def taken(rows: Tensor | None) -> Tensor | None:
         return None if rows is None else rows[kept]
 
-    smaller = GraphBatch(
+    return GraphBatch(
         take_rows(batch.x, kept),
         Edges(place[batch.edges.source[inner]], place[batch.edges.target[inner]], left.total),
         left,
@@ -56,7 +45,6 @@ def with_nodes(batch: GraphBatch, layout: Layout, where: Bool[Tensor, "nodes"]) 
         batch.seeded,
         numbers=taken(batch.numbers),
     )
-    return smaller, replace(layout, lengths=left, positions=taken(layout.positions))
 
 
 def with_features(

@@ -14,7 +14,6 @@ from manyviews.views.choose import ranks
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.dgi import Corrupted
 from manyviews_graphs.features import take_rows
-from manyviews_graphs.views.parts import refuse_other_tokens
 
 
 class Shuffle(ViewGenerator):
@@ -27,9 +26,8 @@ class Shuffle(ViewGenerator):
     target = Corrupted
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        refuse_other_tokens(batch, layout, "shuffle")
         nodes = batch.lengths
         scope = Lengths.equal(1, nodes.total, nodes.tensor.device) if batch.seeded else nodes
         order = scope.starts()[scope.owners()] + ranks(scope, generator)
         shuffled = replace(batch, x=take_rows(batch.x, order))
-        return View(batch, layout, target=Corrupted(False)), View(shuffled, layout, target=Corrupted(True))
+        return View(batch, layout, target=Corrupted(False)), View(shuffled, self.cut(shuffled), target=Corrupted(True))
