@@ -28,7 +28,10 @@ def manyviews_domain() -> Domain:
                 "tera": "manyviews_speech.views.tera:Tera",
                 "waves": "manyviews_speech.views.waves:WaveViews",
             },
-            "objective": {},
+            "objective": {
+                "w2v_bert": "manyviews_speech.wav2vec2_loss:W2vBert",
+                "wav2vec2": "manyviews_speech.wav2vec2_loss:Wav2Vec2Loss",
+            },
             "task": {},
         },
         recipes="manyviews_speech:recipes",

@@ -65,7 +65,7 @@ class Wav2Vec2(AudioEncoder):
         pool: Pool = "mean",
     ) -> None:
         super().__init__(spec, width=width, pool=pool, hide=hide)
-        self.feature_gradient = feature_gradient
+        self.feature_gradient, self.channels, self.depth = feature_gradient, channels, depth
         self.slopes = spec.features is not None and spec.features.kind == "mfcc"
         if spec.features is not None:
             self.target_channels = spec.features.channels * (3 if self.slopes else 1)
