@@ -1,32 +1,23 @@
-"""The edges of a large graph on the host, by the node they end in: what neighbour sampling reads.
-
-Two plain arrays, which may lie in memory or stay in files (`open`): a batch touches only the rows it needs, and a
-worker process is handed the folder, not the arrays.
-"""
+"""The edges of a large graph on the host, by the node they end in: what neighbour sampling reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from manyviews.errors import DataError
-
 
 @dataclass(frozen=True, eq=False)
 class CSR:
-    """The edges into node i come from `source[pointer[i] : pointer[i + 1]]`."""
+    """The edges into node i come from `source[pointer[i] : pointer[i + 1]]`; either array may be mapped from a file."""
 
     pointer: Int[np.ndarray, "nodes_and_one"]
     source: Int[np.ndarray, "edges"]
     """int32 where the nodes can be counted so, which halves what is read."""
-    folder: Path | None = None
-    """Where the arrays lie, if they are mapped from files."""
     _scratch: list[Int[np.ndarray, "nodes"]] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
@@ -34,27 +25,9 @@ class CSR:
         """From edges `source[i] -> target[i]` in any order; those into one node keep theirs."""
         pointer = np.zeros(nodes + 1, dtype=np.int64)
         np.cumsum(np.bincount(target, minlength=nodes), out=pointer[1:])
-        order = np.argsort(_narrow(target, nodes), kind="stable")
-        return cls(pointer, _narrow(source, nodes)[order])
-
-    @classmethod
-    def open(cls, folder: Path) -> CSR:
-        """Mapped from the files that `save` wrote: nothing is read before it is asked for.
-
-        Raises:
-            DataError: A file is missing or is no numpy array, or the two do not belong together.
-        """
-        pointer, source = (_mapped(folder / f"{name}.npy") for name in ("pointer", "source"))
-        if pointer.ndim != 1 or source.ndim != 1 or not len(pointer) or pointer[0] != 0 or pointer[-1] != len(source):
-            raise DataError(
-                f"{folder}: pointer.npy should run from 0 to the {source.size} edges of source.npy; write both with CSR.save"
-            )
-        return cls(pointer, source, folder)
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays into an existing folder, for `open`."""
-        np.save(folder / "pointer.npy", self.pointer)
-        np.save(folder / "source.npy", self.source)
+        narrow = np.int32 if nodes <= np.iinfo(np.int32).max else np.int64
+        order = np.argsort(target.astype(narrow, copy=False), kind="stable")
+        return cls(pointer, source.astype(narrow, copy=False)[order])
 
     @property
     def nodes(self) -> int:
@@ -79,15 +52,4 @@ class CSR:
         self._scratch.append(array)
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return (CSR.open, (self.folder,)) if self.folder else (CSR, (self.pointer, self.source))
-
-
-def _narrow(numbers: Int[np.ndarray, "edges"], nodes: int) -> Int[np.ndarray, "edges"]:
-    return numbers.astype(np.int32 if nodes <= np.iinfo(np.int32).max else np.int64, copy=False)
-
-
-def _mapped(path: Path) -> Int[np.ndarray, "*shape"]:
-    try:
-        return np.asarray(np.load(path, mmap_mode="r"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a numpy array ({error}); write it with CSR.save") from error
+        return CSR, (self.pointer, self.source)  # scratch does not travel
