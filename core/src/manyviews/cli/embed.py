@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from manyviews.cli.options import device_option
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
     from jaxtyping import Float, Int
+
+    from manyviews.engine.device import Device
 
     Vectors = Float[np.ndarray, "units width"]
     Numbers = Int[np.ndarray, "units"]
@@ -29,7 +33,8 @@ SUFFIXES = (".parquet", ".npy")
 )
 @click.option("--teacher", is_flag=True, help="The EMA teacher's weights in place of the student's.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
-def command(run: Path, data: str, output: Path, form: str, teacher: bool, batch_size: int) -> None:
+@device_option
+def command(run: Path, data: str, output: Path, form: str, teacher: bool, batch_size: int, device: Device) -> None:
     """Embed DATA with the encoder of RUN (a run or checkpoint folder); one row a sample, in the order of the data.
 
     DATA is read as the training data were. A .parquet file has the columns `sample` (the row's number in the data) and
@@ -47,7 +52,7 @@ def command(run: Path, data: str, output: Path, form: str, teacher: bool, batch_
     from manyviews.evaluate.embed import embed, token_counts
 
     write = {".parquet": _parquet_writer, ".npy": _npy_writer}[output.suffix]()
-    trained = load_trained(run, teacher=teacher)
+    trained = load_trained(run, teacher=teacher, device=device)
     source, unit = trained.reading(data), trained.recipe.unit
     samples = np.arange(len(source))
     chosen: Literal["pooled", "flat"] = "flat" if form == "flat" else "pooled"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from manyviews.cli.options import device_option
+
+if TYPE_CHECKING:
+    from manyviews.engine.device import Device
 
 
 @click.command(short_help="Judge a run's encoder beside raw input and untrained encoder.")
@@ -13,6 +19,7 @@ import click
 @click.option("--data", metavar="PATH", help="Other data than the run's own, read as those were.")
 @click.option("--teacher", is_flag=True, help="The EMA teacher's weights in place of the student's.")
 @click.option("--max-labelled", type=click.IntRange(min=1), help="Labelled units at most from each split.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
     "--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a CSV file, too."
@@ -23,6 +30,7 @@ def command(
     data: str | None,
     teacher: bool,
     max_labelled: int | None,
+    device: Device,
     as_json: bool,
     csv_file: Path | None,
 ) -> None:
@@ -37,7 +45,7 @@ def command(
         raise UserError(f"--csv: there is no folder {csv_file.parent}")
     from manyviews.engine.judge import evaluate_run
 
-    table = evaluate_run(run, tasks=tasks, data=data, teacher=teacher, max_labelled=max_labelled)
+    table = evaluate_run(run, tasks=tasks, data=data, teacher=teacher, max_labelled=max_labelled, device=device)
     if csv_file is not None:
         csv_file.write_text(table.to_csv(), encoding="utf-8")
     click.echo(table.to_json() if as_json else table.text())

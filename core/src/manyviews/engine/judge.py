@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from manyviews.engine.device import Device
 from manyviews.engine.load import Trained, load_trained
 from manyviews.engine.parts import build_source, build_tasks
 from manyviews.engine.run import Run
@@ -31,6 +32,7 @@ def evaluate_run(
     teacher: bool = False,
     max_labelled: int | None = None,
     source: Source | None = None,
+    device: Device = "auto",
 ) -> ResultTable:
     """Judge a run's encoder, an untrained one and the raw input, on the test split.
 
@@ -43,8 +45,9 @@ def evaluate_run(
         teacher: The EMA teacher's weights in place of the student's.
         max_labelled: Labelled units at most from each split.
         source: Data in memory, in place of what the recipe names.
+        device: Where the encoders work.
     """
-    trained = load_trained(place, teacher=teacher)
+    trained = load_trained(place, teacher=teacher, device=device)
     if source is None:
         source = build_source(trained.recipe, trained.spec) if data is None else trained.reading(data)
     table = evaluate(

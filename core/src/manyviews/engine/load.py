@@ -12,9 +12,10 @@ from jaxtyping import Float
 
 from manyviews.encoder import Encoder
 from manyviews.engine import checkpoint
+from manyviews.engine.device import Device, choose_device
 from manyviews.engine.parts import build_encoder, read_spec, source_class
 from manyviews.errors import CheckpointError
-from manyviews.evaluate.embed import embed
+from manyviews.evaluate.embed import device_of, embed
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
 from manyviews.source import Source, Spec
@@ -24,7 +25,7 @@ RECIPE, SPEC = "recipe.yaml", "spec.json"
 
 @dataclass(frozen=True)
 class Trained:
-    """An encoder with the recipe that made it and the spec of the data that it was made for."""
+    """An encoder, on its device, with the recipe that made it and the spec of the data that it was made for."""
 
     encoder: Encoder
     recipe: Recipe
@@ -41,21 +42,24 @@ class Trained:
         return embed(self.encoder, source, np.arange(len(source)))
 
     def untrained(self) -> Encoder:
-        """The same encoder with the weights that it began with."""
-        return build_encoder(self.recipe, self.spec).eval()
+        """The same encoder with the weights that it began with, on the same device."""
+        return build_encoder(self.recipe, self.spec).eval().to(device_of(self.encoder))
 
 
-def load_trained(place: str | Path, *, teacher: bool = False) -> Trained:
+def load_trained(place: str | Path, *, teacher: bool = False, device: Device = "auto") -> Trained:
     """The encoder of a run folder's newest checkpoint, or of a checkpoint folder.
 
     Args:
         place: A run or checkpoint folder.
         teacher: The EMA teacher's weights in place of the student's.
+        device: Where the encoder is to work; `auto`: on an accelerator where there is one.
 
     Raises:
+        UserError: There is no such device.
         CheckpointError: Missing, damaged, without a teacher, or its weights do not fit the installed encoder.
         RecipeError: A plugin that it needs is not installed; names it.
     """
+    chosen = choose_device(device)
     folder = checkpoint.last(Path(place))
     manifest = checkpoint.read_manifest(folder)
     recipe = load_recipe(folder / RECIPE)
@@ -66,7 +70,7 @@ def load_trained(place: str | Path, *, teacher: bool = False) -> Trained:
     if not weights:
         raise CheckpointError(f"{folder}: this run had no teacher; leave `teacher` out")
     load_into(encoder, weights, folder)
-    return Trained(encoder.eval(), recipe, spec, manifest)
+    return Trained(encoder.eval().to(chosen), recipe, spec, manifest)
 
 
 def load_into(module: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
