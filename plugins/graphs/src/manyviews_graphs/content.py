@@ -47,7 +47,8 @@ def edge_columns(raw: RawGraphs, spec: GraphSpec, rows: Int[np.ndarray, "edges"]
     """
     if not spec.edge_channels:
         return None
-    assert rows is not None, "edges with features keep where they come from"
+    if rows is None:
+        raise DataError(f"{raw.where}: edges have 0 features, and the encoder was trained with {spec.edge_channels}")
     parts: list[Rows] = [] if raw.edge_x is None else [Dense(raw.edge_x[rows])]
     if spec.edge_labels:
         if raw.edge_labels is None:

@@ -13,7 +13,6 @@ from manyviews_graphs.csr import CSR
 
 MOST_TRAINING = 100_000
 """Edges left in the graph that are training pairs: as many as there are, and no more than this."""
-Keys = Int[np.ndarray, "pairs"]
 
 
 def hold_out(
@@ -65,7 +64,9 @@ def _check(shares: Mapping[str, float]) -> None:
         raise DataError(f"data.hold_out_edges: {dict(shares)}; shares must be 0 or more and add up to more than 0, less than 1")
 
 
-def _unlinked(edges: Keys, nodes: int, wanted: int, undirected: bool, rng: np.random.Generator, where: str) -> Keys:
+def _unlinked(
+    edges: Int[np.ndarray, "edges"], nodes: int, wanted: int, undirected: bool, rng: np.random.Generator, where: str
+) -> Int[np.ndarray, "wanted"]:
     """Different pairs without an edge, uniformly drawn, in random order."""
     possible = nodes * (nodes - 1) // (2 if undirected else 1) - len(edges)
     if possible < wanted:

@@ -80,7 +80,7 @@ def read_splits(path: str, units: int) -> Shaped[np.ndarray, "units"]:
         )
     wrong = np.flatnonzero(~np.isin(found, [*NAMES, ""]))
     if len(wrong):
-        raise DataError(f"{path}: {found[wrong[0]]!r} in row {wrong[0]} is no split; expected train, valid or test")
+        raise DataError(f"{path}: {str(found[wrong[0]])!r} in row {wrong[0]} is no split; expected train, valid or test")
     return found
 
 

@@ -45,7 +45,7 @@ def check(raw: RawGraphs) -> None:
 def problems(raw: RawGraphs) -> Iterator[Problem]:
     """Everything that is wrong, one problem of a kind for each graph."""
     shapes = list(_shapes(raw))
-    yield from shapes
+    yield from [*shapes, *_labels(raw)]
     if raw.graphs == 0 or raw.nodes.sum() == 0:
         yield Problem(f"{raw.where}: there are no nodes in it")
     yield from _ends(raw)
@@ -69,6 +69,11 @@ def _shapes(raw: RawGraphs) -> Iterator[Problem]:
     for name, values in (("x", raw.x), ("edge features", raw.edge_x)):
         if values is not None and (values.ndim != 2 or values.dtype.kind not in "fiub"):
             yield Problem(f"{raw.where}: {name} is {values.dtype} of shape {values.shape}; expected numbers (rows, channels)")
+
+
+def _labels(raw: RawGraphs) -> Iterator[Problem]:
+    """That there is one for each node, or for each graph."""
+    nodes = int(raw.nodes.sum())
     if raw.labels is not None and len(raw.labels.values) not in (nodes, raw.graphs):
         graphs = f" or {raw.graphs:,} graphs" if raw.many else ""
         yield Problem(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int
 
 from manyviews.errors import DataError
@@ -34,7 +36,7 @@ class Ids:
         lost = np.flatnonzero(numbers < 0)
         if len(lost):
             raise DataError(
-                f"{self.where}: {self.column!r} of edge {lost[0]} is node {self.values[self.codes[lost[0]]]!r}, which "
+                f"{self.where}: {self.column!r} of edge {lost[0]} is node {plain(self.values[self.codes[lost[0]]])!r}, which "
                 f"{known_in} does not have ({len(lost):,} such edges)\nAdd the node there, or remove its edges."
             )
         return numbers
@@ -56,12 +58,13 @@ def read_ids(table: pa.Table, name: str, path: Path, *, text: bool) -> Ids:
     if text and not is_text(table, name):
         table = read_frame(path, [name], as_text=[name])  # 007 stays 007
     found = table[name].combine_chunks()
-    if found.null_count:
-        row = int(np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False))[0])
-        raise DataError(f"{path}: row {row} has no {name!r}; give each an id, or remove the row")
     if text:
         found = found.cast(pa.large_string())
-    elif not pa.types.is_integer(found.type):
+    lost = pc.or_kleene(found.is_null(), pc.equal(found, "")) if text else found.is_null()
+    if pc.any(lost).as_py():
+        row = int(np.flatnonzero(lost.to_numpy(zero_copy_only=False))[0])
+        raise DataError(f"{path}: row {row} has no {name!r}; give each an id, or remove the row")
+    if not text and not pa.types.is_integer(found.type):
         try:
             found = found.cast(pa.int64())
         except pa.ArrowInvalid as error:
@@ -69,6 +72,11 @@ def read_ids(table: pa.Table, name: str, path: Path, *, text: bool) -> Ids:
     encoded = found.dictionary_encode()
     values = encoded.dictionary.to_pandas().to_numpy()
     return Ids(str(path), name, pd.Index(values), encoded.indices.to_numpy(zero_copy_only=False))
+
+
+def plain(value: Any) -> Any:
+    """A number of numpy's as Python writes it."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def known_nodes(ids: Ids) -> pd.Index:
@@ -80,9 +88,8 @@ def known_nodes(ids: Ids) -> pd.Index:
     if len(ids.values) < len(ids.codes):
         code = np.flatnonzero(np.bincount(ids.codes) > 1)[0]
         rows = np.flatnonzero(ids.codes == code)
-        raise DataError(
-            f"{ids.where}: node {ids.values[code]!r} is there {len(rows)} times, in rows {rows[0]} and {rows[1]}; keep one"
-        )
+        node = plain(ids.values[code])
+        raise DataError(f"{ids.where}: node {node!r} is there {len(rows)} times, in rows {rows[0]} and {rows[1]}; keep one")
     return as_range(ids.values)
 
 

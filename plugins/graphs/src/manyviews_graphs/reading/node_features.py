@@ -14,6 +14,7 @@ import scipy.sparse
 
 from manyviews.errors import DataError
 from manyviews_graphs.reading.files import existing
+from manyviews_graphs.reading.ids import plain
 from manyviews_graphs.reading.npy import Archive, read_npy
 from manyviews_graphs.reading.pickles import csr_from
 from manyviews_graphs.reading.raw import Matrix
@@ -80,16 +81,17 @@ def json_rows(found: Mapping[str, Sequence[Any]], nodes: pd.Index, path: Path, c
     """
     missing = [node for node in nodes if str(node) not in found]
     if missing:
-        raise DataError(f"{path}: node {missing[0]!r} has no features ({len(missing):,} such nodes); give it an empty list")
+        raise DataError(
+            f"{path}: node {plain(missing[0])!r} has no features ({len(missing):,} such nodes); give it an empty list"
+        )
     rows = [found[str(node)] for node in nodes]
     lengths = np.array([len(row) for row in rows])
     flat = list(chain.from_iterable(rows))
     if any(type(value) is float for value in flat):
         ragged = np.flatnonzero(lengths != lengths[0])
         if len(ragged):
-            raise DataError(
-                f"{path}: node {nodes[ragged[0]]!r} has {lengths[ragged[0]]} features, and node {nodes[0]!r} has {lengths[0]}"
-            )
+            odd, first = plain(nodes[ragged[0]]), plain(nodes[0])
+            raise DataError(f"{path}: node {odd!r} has {lengths[ragged[0]]} features, and node {first!r} has {lengths[0]}")
         return np.array(flat, dtype=np.float32).reshape(len(rows), -1)
     return _bag(np.array(flat, dtype=np.int64), lengths, nodes, path, channels)
 
@@ -101,9 +103,8 @@ def _bag(
     width = int(columns.max(initial=-1)) + 1 if channels is None else channels
     wrong = np.flatnonzero((columns < 0) | (columns >= width))
     if len(wrong):
-        raise DataError(
-            f"{path}: node {nodes[owners[wrong[0]]]!r} has feature {columns[wrong[0]]}; they go from 0 to {width - 1}"
-        )
+        node = plain(nodes[owners[wrong[0]]])
+        raise DataError(f"{path}: node {node!r} has feature {columns[wrong[0]]}; they go from 0 to {width - 1}")
     bag = scipy.sparse.csr_matrix((np.ones(len(columns), dtype=np.float32), (owners, columns)), shape=(len(lengths), width))
     bag.data[:] = 1  # a number that a node lists twice
     return bag

@@ -78,7 +78,9 @@ class NodeTable:
         splits = pd.Series(frames.column(self.table, SPLIT)).fillna("").astype(str).to_numpy(dtype="U5")
         wrong = np.flatnonzero(~np.isin(splits, [*NAMES, ""]))
         if len(wrong):
-            raise DataError(f"{self.path}: {SPLIT!r} of row {wrong[0]} is {splits[wrong[0]]!r}; expected train, valid or test")
+            raise DataError(
+                f"{self.path}: {SPLIT!r} of row {wrong[0]} is {str(splits[wrong[0]])!r}; expected train, valid or test"
+            )
         return Labels(labels.name, labels.kind, labels.values, labels.classes, splits)
 
     def node_labels(self, options: Options) -> Shaped[np.ndarray, "nodes"] | None:

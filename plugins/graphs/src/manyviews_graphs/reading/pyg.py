@@ -25,7 +25,7 @@ from manyviews_graphs.reading.files import not_empty, stat_of
 from manyviews_graphs.reading.hetero import homogeneous
 from manyviews_graphs.reading.merge import Graph, merge, with_labels
 from manyviews_graphs.reading.raw import Options, RawGraphs
-from manyviews_graphs.reading.tensors import array_of, edges_of, matrix_of
+from manyviews_graphs.reading.tensors import array_of, as_rows, edges_of, matrix_of
 
 USES = frozenset({"target", "target_kind", "split_number"})
 OWN: list[Any] = [DataEdgeAttr, DataTensorAttr, BaseStorage, EdgeStorage, GlobalStorage, NodeStorage]
@@ -71,8 +71,10 @@ def read_file(path: Path, options: Options) -> RawGraphs:
             f"{path}: refused: loading it would use {named[1] if named else 'some code'}, and a pickle can run any program.\n"
             "Where you trust it, load it yourself and give the Data in Python, or save data.to_dict() with torch.save."
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: no readable .pt file ({str(error).splitlines()[0]})") from error
+    except DataError:
+        raise
+    except Exception as error:  # a broken pickle fails in any way
+        raise DataError(f"{path}: no readable .pt file ({type(error).__name__}: {str(error)[:80]})") from error
     return replace(read(_restored(found, path), options, str(path)), fingerprint=stat_of(path))
 
 
@@ -124,7 +126,7 @@ def _graph(data: Data, name: str, where: str) -> Graph:
         source=source,
         target=target,
         x=matrix_of(found.get("x"), where),
-        edge_x=edge_x if edge_x is None or edge_x.ndim == 2 else edge_x.reshape(len(edge_x), -1),
+        edge_x=None if edge_x is None else as_rows(edge_x),
         y=None if y is None else np.atleast_1d(y),
         masks={split: np.asarray(found[mask]) for split, mask in MASKS.items() if mask in found},
     )

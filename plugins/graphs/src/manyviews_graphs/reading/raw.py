@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
 from manyviews.errors import DataError
 from manyviews.source import Labels
@@ -44,10 +44,13 @@ class RawGraphs:
     source: Int[np.ndarray, "all_edges"]
     target: Int[np.ndarray, "all_edges"]
     x: Matrix | None = None
-    node_labels: Shaped[np.ndarray, "all_nodes"] | None = None
-    """A category for each node that is an input: the atoms of a molecule. Not what probes predict."""
-    edge_x: Shaped[np.ndarray, "all_edges edge_channels"] | None = None
-    edge_labels: Shaped[np.ndarray, "all_edges"] | None = None
+    """(nodes, channels), once `validate` has said so; the same holds for all that follows."""
+    node_labels: np.ndarray | None = None
+    """(nodes): a category that is an input, such as the atoms of a molecule. Not what probes predict."""
+    edge_x: np.ndarray | None = None
+    """(edges, channels)."""
+    edge_labels: np.ndarray | None = None
+    """(edges)."""
     node_kinds: Kinds | None = None
     edge_kinds: Kinds | None = None
     labels: Labels | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
 import scipy.sparse
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from manyviews.errors import DataError
@@ -50,10 +51,15 @@ def matrix_of(x: Any, where: str) -> Matrix | None:
         said = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise DataError(f"{where}: x is {said}; expected a tensor of shape (nodes, channels)")
     if x.layout == torch.strided:
-        return cast(np.ndarray, array_of(x)).reshape(len(x), -1)
+        return as_rows(cast(np.ndarray, array_of(x)))
     coo = x.detach().cpu().to_sparse(layout=torch.sparse_coo).coalesce()
     rows, columns = coo.indices().numpy()
     return scipy.sparse.csr_matrix((coo.values().numpy(), (rows, columns)), shape=tuple(coo.shape))
+
+
+def as_rows(values: np.ndarray) -> Shaped[np.ndarray, "items channels"]:
+    """One row an item, whatever its axes; a single number is a row of one."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 def array_of(value: Any) -> np.ndarray | None:
