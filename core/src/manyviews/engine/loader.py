@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from manyviews.batch import Batch
 from manyviews.engine.packing import pack
-from manyviews.errors import UserError
+from manyviews.errors import DataError, UserError, keyed
 from manyviews.source import Source
 
 
@@ -113,18 +113,27 @@ class Order:
 
 
 def read(source: Source, order: Order, start: int, stop: int, workers: int, pin: bool) -> Iterator[Batch]:
-    """Batches `start` to `stop` of the order, read by this process or by `workers` of their own."""
-    if not workers:
-        yield from (source.batch(index) for index in order.batches(start, stop))
-        return
-    yield from DataLoader(
-        _Batches(source),
-        sampler=_Numbers(order, start, stop),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=pin,
-        generator=torch.Generator().manual_seed(order.seed),  # a loader without one draws from the global stream
-    )
+    """Batches `start` to `stop` of the order, read by this process or by `workers` of their own.
+
+    Raises:
+        DataError: Something was found wrong with the data as they were read; the same from a worker as from this process.
+    """
+    with keyed("data"):
+        if not workers:
+            yield from (source.batch(index) for index in order.batches(start, stop))
+            return
+        loader = DataLoader(
+            _Batches(source),
+            sampler=_Numbers(order, start, stop),
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=pin,
+            generator=torch.Generator().manual_seed(order.seed),  # a loader without one draws from the global stream
+        )
+        for batch in loader:
+            if isinstance(batch, _Refusal):
+                raise batch.error()
+            yield batch
 
 
 def on_device(batches: Iterable[Batch], device: torch.device, non_blocking: bool) -> Iterator[Batch]:
@@ -136,14 +145,28 @@ def on_device(batches: Iterable[Batch], device: torch.device, non_blocking: bool
         yield moved
 
 
-class _Batches(Dataset[Batch]):
+@dataclass(frozen=True)
+class _Refusal:
+    """An error on its way from a worker: raised there, it would come back with a traceback for its message."""
+
+    message: str
+    of_data: bool
+
+    def error(self) -> UserError:
+        return DataError(self.message) if self.of_data else UserError(self.message)
+
+
+class _Batches(Dataset[Batch | _Refusal]):
     """A source, asked for whole batches."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
-    def __getitem__(self, index: Int[np.ndarray, "batch"]) -> Batch:
-        return self.source.batch(index)
+    def __getitem__(self, index: Int[np.ndarray, "batch"]) -> Batch | _Refusal:
+        try:
+            return self.source.batch(index)
+        except UserError as error:
+            return _Refusal(str(error), isinstance(error, DataError))
 
 
 class _Numbers(Sampler[Int[np.ndarray, "batch"]]):

@@ -160,7 +160,8 @@ def _steps(recipe: Recipe, order: Order) -> int:
 
 def _rehearse(recipe: Recipe, source: Source, order: Order, model: Model) -> None:
     """Read one batch and make its views: what is wrong with them is found before a run begins."""
-    batch = source.batch(next(order.batches(0, 1)))
+    with keyed("data"):
+        batch = source.batch(next(order.batches(0, 1)))
     layout = model.encoder.layout(batch)
     if recipe.unit == "sample" and len(batch) == 1 and model.compares:
         raise UserError(

@@ -11,7 +11,8 @@ import glob
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,10 @@ class Rows(ABC):
     @abstractmethod
     def fingerprint(self) -> Mapping[str, Any]:
         """Files with sizes and times, or a hash of the values."""
+
+    def place(self, group: int) -> tuple[str, int]:
+        """What messages call a group, and the number there of its first row."""
+        return self.where, sum(self.groups[:group])
 
     @property
     def on_disk(self) -> bool:
@@ -101,7 +106,11 @@ class ParquetRows(Rows):
         return {key: value for key, value in self.__dict__.items() if key != "_file"}  # a worker opens its own
 
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
-        return self._file.read_row_group(group, columns=list(columns), use_threads=False)
+        with _readable(self.path, f"row group {group}"):
+            return self._file.read_row_group(group, columns=list(columns), use_threads=False)
+
+    def place(self, group: int) -> tuple[str, int]:
+        return f"{self.where}, row group {group}", super().place(group)[1]
 
     def fingerprint(self) -> Mapping[str, Any]:
         return _stat(self.path)
@@ -127,7 +136,11 @@ class ArrowRows(Rows):
         return {key: value for key, value in self.__dict__.items() if key != "_file"}
 
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
-        return pa.Table.from_batches([self._file.get_batch(group)]).select(list(columns))
+        with _readable(self.path, f"record batch {group}"):
+            return pa.Table.from_batches([self._file.get_batch(group)]).select(list(columns))
+
+    def place(self, group: int) -> tuple[str, int]:
+        return f"{self.where}, record batch {group}", super().place(group)[1]
 
     def fingerprint(self) -> Mapping[str, Any]:
         return _stat(self.path)
@@ -154,6 +167,10 @@ class ManyRows(Rows):
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
         part, own = self._of[group]
         return part.read(own, columns)
+
+    def place(self, group: int) -> tuple[str, int]:
+        part, own = self._of[group]
+        return part.place(own)
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {part.where: dict(part.fingerprint()) for part in self.parts}
@@ -244,6 +261,15 @@ def _check_names(names: Sequence[str], where: str) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"{where}: column {twice[0]!r} is there {Counter(names)[twice[0]]} times; rename or remove one")
+
+
+@contextmanager
+def _readable(path: Path, part: str) -> Iterator[None]:
+    """Damage that shows only when a part is read: a truncated file, another one in its place, a disk that fails."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DataError(f"{path}: {part} cannot be read ({_first_line(error)}); restore the file, or leave it out") from error
 
 
 def _first_line(error: Exception) -> str:

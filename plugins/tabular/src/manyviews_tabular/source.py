@@ -140,13 +140,12 @@ class TableSource(Source):
             self._rows, self.blocks = rows, rows.groups
             self._open_cache()
             return
-        groups = range(len(rows.groups))
-        self._whole = Encoded.join([_group(rows, group, self.spec, int(self._starts[group])) for group in groups])
+        self._whole = Encoded.join([_group(rows, group, self.spec) for group in range(len(rows.groups))])
 
     def _open_cache(self) -> None:
-        rows, spec, starts = self._rows, self.spec, self._starts
+        rows, spec = self._rows, self.spec
         assert rows is not None
-        self._read = lru_cache(self._cached_groups)(lambda group: _group(rows, group, spec, int(starts[group])))
+        self._read = lru_cache(self._cached_groups)(lambda group: _group(rows, group, spec))
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_read"}  # each worker caches for itself
@@ -205,5 +204,5 @@ class TableSource(Source):
         return self.spec.describe()
 
 
-def _group(rows: Rows, group: int, spec: TableSpec, first_row: int) -> Encoded:
-    return encode(rows.read(group, spec.columns), spec, rows.where, first_row)
+def _group(rows: Rows, group: int, spec: TableSpec) -> Encoded:
+    return encode(rows.read(group, spec.columns), spec, *rows.place(group))
