@@ -31,7 +31,7 @@ def mean_reciprocal_rank(links: Float[np.ndarray, "links"], others: Float[np.nda
 class LinkPrediction(Task):
     """Held-out edges against pairs of nodes that are not linked: `auc`, `average_precision`, `mrr` and `hits@K`.
 
-    On the test pairs, or on the validation pairs where there are no test pairs. `data.links` holds edges out.
+    On the test pairs, or on the validation pairs where there are no test pairs. `data.hold_out_edges` holds them out.
 
     Args:
         score: `hadamard` fits a logistic regression on the product of the two nodes' vectors, dimension by dimension, to

@@ -1,0 +1,204 @@
+"""What pretraining brings on graphs, by the probes that papers report, beside raw features and the untrained encoder.
+
+    python benchmarks/graphs_accuracy.py --data DATA/graphs --out graphs.jsonl [--cases cora/graphmae mutag/graphmae] [--seeds 5]
+    python benchmarks/graphs_accuracy.py --quick
+
+DATA holds planetoid/Cora, tu/MUTAG and tu/PROTEINS, and any other of the data sets named below; cases whose data are not
+there are left out. Recipes run as they stand. Nodes: the published probe (`graphs/node_classification`, one probe a seed)
+on the public split, test accuracy of the last epoch. Graphs: ten-fold SVM (`graphs/graph_classification`), micro-F1. A line is
+written for each finished run, and a run that has one is not run again. Prints a Markdown table and, as its last line, one
+JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe on a data set, and what was published: mean, standard deviation, and the least that is asked of us."""
+
+    data: str
+    recipe: str
+    task: str = "node_classification"
+    published: tuple[float, float] | None = None
+    goal: float | None = None
+    probe: tuple[tuple[str, float], ...] = ()
+    """Parameters of the published probe where they are the data set's own."""
+
+    @property
+    def metric(self) -> str:
+        return "accuracy" if self.task == "node_classification" else "micro_f1"
+
+
+GRAPHS = "graph_classification"
+CITESEER, PUBMED = "planetoid/CiteSeer", "planetoid/PubMed"
+WD = (("weight_decay", 0.01),)
+CASES = {
+    "cora/graphmae": Case("planetoid/Cora", "graphmae", published=(84.2, 0.4), goal=83.8),
+    "cora/dgi": Case("planetoid/Cora", "dgi", published=(82.3, 0.6), goal=82.0),
+    "cora/cca_ssg": Case("planetoid/Cora", "cca_ssg", published=(84.0, 0.4), goal=83.0),
+    "cora/bgrl": Case("planetoid/Cora", "bgrl", published=(82.7, 0.6), goal=81.7),
+    "cora/grace": Case("planetoid/Cora", "grace"),
+    "mutag/graphmae": Case("tu/MUTAG", "graphmae_mutag", GRAPHS, published=(88.19, 1.26), goal=86.93),
+    "proteins/graphmae": Case("tu/PROTEINS", "graphmae_graphs", GRAPHS, published=(75.30, 0.39), goal=74.91),
+    "mutag/graphcl": Case("tu/MUTAG", "graphcl", GRAPHS, published=(86.80, 1.34)),
+    "proteins/graphcl": Case("tu/PROTEINS", "graphcl", GRAPHS, published=(74.39, 0.45)),
+    "citeseer/graphmae": Case(CITESEER, "graphmae_citeseer", published=(73.4, 0.4), probe=WD),
+    "citeseer/dgi": Case(CITESEER, "dgi", published=(71.8, 0.7)),
+    "citeseer/cca_ssg": Case(CITESEER, "cca_ssg", published=(73.1, 0.3), probe=WD),
+    "pubmed/graphmae": Case(PUBMED, "graphmae_pubmed", published=(81.1, 0.4)),
+    "pubmed/dgi": Case(PUBMED, "dgi", published=(76.8, 0.6)),
+    "pubmed/cca_ssg": Case(PUBMED, "cca_ssg", published=(81.0, 0.4)),
+    "imdb-b/graphmae": Case("tu/IMDB-BINARY", "graphmae_graphs", GRAPHS, published=(75.52, 0.66)),
+    "nci1/graphmae": Case("tu/NCI1", "graphmae_nci1", GRAPHS, published=(80.40, 0.30)),
+}
+QUICK = {"karate/graphmae": Case("karate", "graphmae"), "karate/dgi": Case("karate", "dgi")}
+
+
+def run_one(case: Case, seed: int, data: Path, steps: int | None) -> list[dict[str, Any]]:
+    """Pretrain once; judge the encoder, the one it began as, and the raw input. One record for each number."""
+    import manyviews as mv
+    from manyviews.engine.parts import build_source
+    from manyviews.evaluate.clustering import Clustering
+    from manyviews.evaluate.effective_rank import EffectiveRank
+    from manyviews.evaluate.plan import Planned
+    from manyviews.evaluate.run import evaluate
+    from manyviews_graphs.tasks.graph_classification import GraphClassification
+    from manyviews_graphs.tasks.node_classification import NodeClassification
+
+    probe: Any = (
+        GraphClassification() if case.task == GRAPHS else NodeClassification(seeds=1, seed=seed, **dict(case.probe))  # type: ignore[arg-type]
+    )
+    planned = [Planned("probe", probe), Planned("clustering", Clustering()), Planned("rank", EffectiveRank())]
+    with tempfile.TemporaryDirectory() as place:
+        train: dict[str, Any] = {"seed": seed, "folder": place, "threads": 1, "watch_every": 1_000_000}
+        train |= {"steps": steps, "epochs": None} if steps else {}
+        began, cpu = time.monotonic(), time.process_time()
+        run = mv.pretrain(
+            f"graphs/{case.recipe}", data={"path": str(data / case.data)}, train=train, evaluate=[], track=None
+        )
+        cost = {"cpu_seconds": round(time.process_time() - cpu), "seconds": round(time.monotonic() - began)}
+        trained = mv.load_trained(run.folder)
+        source = build_source(trained.recipe, trained.spec)
+        encoders = {"untrained": trained.untrained(), "pretrained": trained.encoder}
+        unit, size = trained.recipe.unit, trained.recipe.train.batch_size
+        table = evaluate(encoders, source, planned, unit=unit, batch_size=size, seed=seed)
+    return [{"seed": seed, **cost, **record} for record in table.records() if record["form"] != "flat"]
+
+
+def in_its_own_process(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """With one thread."""
+    words = [sys.executable, __file__, "--job", name, str(seed), "--data", str(arguments.data)]
+    words += ["--steps", str(arguments.steps)] if arguments.steps else []
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    done = subprocess.run(words, env=os.environ | one, capture_output=True, text=True)
+    job = {"case": name, "seed": seed}
+    if done.returncode:
+        return job | {"error": done.stderr.strip().splitlines()[-3:]}
+    return job | {"records": json.loads(done.stdout.splitlines()[-1])}
+
+
+def summary(lines: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> dict[str, Any]:
+    """For each case and representation, mean and standard deviation over the seeds of every metric, in per cent for probes."""
+    values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        for record in line["records"]:
+            metric = record["metric"] if record["task"] == "probe" else f"{record['task']}_{record['metric']}"
+            scale = 1 if record["task"] == "rank" else 100
+            values[line["case"]][record["representation"]][metric].append(scale * record["value"])
+        seconds[line["case"]].append(line["records"][0]["cpu_seconds"])
+    found: dict[str, Any] = {}
+    for name, case in cases.items():
+        if name in values:
+            rows = {row: {m: spread(v) for m, v in metrics.items()} for row, metrics in values[name].items()}
+            ours = rows["pretrained"][case.metric]["mean"]
+            reached = None if case.goal is None else ours >= case.goal
+            judged = {"metric": case.metric, "published": case.published, "goal": case.goal, "reached": reached}
+            found[name] = {"recipe": case.recipe, **judged, "cpu_seconds": round(mean(seconds[name])), **rows}
+    return found
+
+
+def spread(values: Sequence[float]) -> dict[str, float | int]:
+    """Mean, standard deviation and number."""
+    each = round(stdev(values), 2) if len(values) > 1 else 0.0
+    return {"mean": round(mean(values), 2), "std": each, "runs": len(values)}
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """A line for each case."""
+    head = "| data/method | raw | untrained | pretrained | published | seeds | CPU s |\n|:--|--:|--:|--:|--:|--:|--:|"
+    lines = []
+    for name, case in found.items():
+        metric = case["metric"]
+        ours = [_cell(case.get(row, {}).get(metric)) for row in ("raw input", "untrained", "pretrained")]
+        published = "–" if case["published"] is None else "{} ± {}".format(*case["published"])
+        seeds = case["pretrained"][metric]["runs"]
+        lines.append(f"| {name} | {' | '.join(ours)} | {published} | {seeds} | {case['cpu_seconds']} |")
+    return "\n".join([head, *lines])
+
+
+def _cell(value: Mapping[str, float] | None) -> str:
+    return "–" if value is None else f"{value['mean']:.2f}" + (f" ± {value['std']:.2f}" if value["std"] else "")
+
+
+def report(cases: Mapping[str, Case], arguments: argparse.Namespace) -> None:
+    """Run what is missing, seed by seed, then print all."""
+    lines = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    done = {(line["case"], line["seed"]) for line in lines if "records" in line}
+    with arguments.out.open("a") as out:
+        for seed, name in ((seed, name) for seed in range(arguments.seeds) for name in cases):
+            if (name, seed) in done:
+                continue
+            line = in_its_own_process(name, seed, arguments)
+            print(json.dumps(line)[:200], file=sys.stderr, flush=True)
+            out.write(json.dumps(line) + "\n")
+            out.flush()
+            lines.append(line)
+    found = summary([line for line in lines if "records" in line], cases)
+    print(markdown(found))
+    print(json.dumps({"errors": [line for line in lines if "error" in line], "results": found}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MANYVIEWS_DATA", "../shared/data")) / "graphs")
+    parser.add_argument("--out", type=Path, default=Path("graphs_accuracy.jsonl"))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--recipes", nargs="+", metavar="RECIPE", help="only cases of these recipes")
+    parser.add_argument("--steps", type=int, help="Steps in place of each recipe's own length.")
+    parser.add_argument("--quick", action="store_true", help="Two recipes on a small graph that comes with networkx.")
+    parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.job:
+        name, seed = arguments.job
+        print(json.dumps(run_one((CASES | QUICK)[name], int(seed), arguments.data, arguments.steps)))
+        return
+    if arguments.quick:
+        with tempfile.TemporaryDirectory() as place:
+            arguments.data, arguments.out, arguments.seeds, arguments.steps = Path(place), Path(place) / "out.jsonl", 1, 20
+            karate(arguments.data)
+            report(QUICK, arguments)
+        return
+    cases = {name: case for name, case in CASES.items() if name in (arguments.cases or CASES)}
+    cases = {name: case for name, case in cases.items() if case.recipe in (arguments.recipes or [case.recipe])}
+    report({name: case for name, case in cases.items() if (arguments.data / case.data).exists()}, arguments)
+
+
+if __name__ == "__main__":
+    main()
