@@ -12,7 +12,15 @@ from manyviews.plugins.registry import Registry, registry
 from manyviews.traits import ENGINE_GIVES, Trait
 
 OF_ENCODERS = frozenset(
-    {Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.LAYERS, Trait.CAUSAL}
+    {
+        Trait.TOKEN_TARGETS,
+        Trait.TOKEN_CLASSES,
+        Trait.HIDES_TOKENS,
+        Trait.PLACED_TOKENS,
+        Trait.OWN_TOKENS,
+        Trait.LAYERS,
+        Trait.CAUSAL,
+    }
 )
 """Traits that an encoder offers; the others are a view generator's, but for those that the engine gives."""
 NONE: frozenset[Trait] = frozenset()

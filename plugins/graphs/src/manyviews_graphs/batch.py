@@ -15,6 +15,7 @@ from torch import Tensor
 
 from manyviews.lengths import Lengths
 from manyviews_graphs.edges import Edges
+from manyviews_graphs.graphgpt.serial import Serial
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class GraphBatch:
     """For a withheld node the node whose features are shown in its place, -1 for the mask token; -1 for shown nodes."""
     numbers: Int[Tensor, "nodes"] | None = None
     """The node of the whole graph that each node is, where the batch is a part of one."""
+    path: Serial | None = None
+    """The graphs written as sequences of tokens, where the data are asked for it."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -56,4 +59,5 @@ class GraphBatch:
             self.seeded,
             moved(self.stand_ins),
             moved(self.numbers),
+            None if self.path is None else self.path.to(device, non_blocking),
         )

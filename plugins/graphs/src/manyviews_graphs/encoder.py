@@ -33,7 +33,7 @@ class GraphEncoder(Encoder, ABC):
     `targets` are the features of a node; `classes` its label, where features are one-hot node labels.
     """
 
-    offers = frozenset({Trait.HIDES_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES})
+    offers = frozenset({Trait.HIDES_TOKENS, Trait.OWN_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES})
 
     def __init__(self, spec: GraphSpec, width: int, pool: Pool) -> None:
         super().__init__()

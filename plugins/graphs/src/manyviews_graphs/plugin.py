@@ -25,6 +25,7 @@ def manyviews_domain() -> Domain:
                 "gat": "manyviews_graphs.gat:GAT",
                 "gcn": "manyviews_graphs.gcn:GCN",
                 "gin": "manyviews_graphs.gin:GIN",
+                "graphgpt": "manyviews_graphs.graphgpt.encoder:GraphGPT",
                 "transformer": "manyviews_graphs.transformer:GraphTransformer",
             },
             "views": {

@@ -17,6 +17,8 @@ from manyviews.source import Labels, Pairs, Source, Spec
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.describe import describe
 from manyviews_graphs.fit import Features, Wishes
+from manyviews_graphs.graphgpt.serial import Serial, serialise
+from manyviews_graphs.graphgpt.vocabulary import Vocabulary
 from manyviews_graphs.leave_out import without_bad
 from manyviews_graphs.load import Plan, load
 from manyviews_graphs.places import Places
@@ -66,6 +68,7 @@ class GraphSource(Source):
         places: Positional encodings: kind `rwpe` (random walks) or `lappe` (Laplacian eigenvectors), and channels.
         neighbours: Samples are nodes with sampled neighbours, so many at each hop, such as [10, 10]; -1: all of them. Default:
             one graph is one sample.
+        paths: Draw a random Eulerian path through each graph or neighbourhood, along which graphs/graphgpt reads it.
         hold_out_edges: Shares of edges kept out of the graph for link prediction: `{valid: 0.05, test: 0.1}`.
         on_error: `skip` leaves out graphs of a collection that cannot be used, and lists them.
         seed: Of drawn splits, held-out edges and sampled neighbours.
@@ -96,6 +99,7 @@ class GraphSource(Source):
         normalize: Literal["auto", "row", "standard", "none"] = "auto",
         places: Places | None = None,
         neighbours: Annotated[list[FanOut], Field(min_length=1)] | None = None,
+        paths: bool = False,
         hold_out_edges: dict[str, float] | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         seed: NonNegativeInt = 0,
@@ -104,6 +108,7 @@ class GraphSource(Source):
         if spec is not None:  # read as the training data were
             undirected, self_loops, neighbours = spec.undirected, spec.self_loops, neighbours or list(spec.neighbours) or None
             places = Places(kind=spec.place_kind, channels=spec.place_channels) if spec.place_kind != "none" else None
+            paths = spec.paths
             node_label, edge_attributes = node_label or spec.node_label, edge_attributes or list(spec.edge_attributes) or None
         columns = Options(nodes, node_features, edge_columns, id_column, attributes, edge_attributes, node_label, target)
         options = replace(columns, target_kind=target_kind, split_number=split_number, **_known(spec))
@@ -113,19 +118,24 @@ class GraphSource(Source):
         check(raw)
         self.samples = _samples(raw, neighbours)
         self._neighbours, self._seed = tuple(neighbours or ()), seed
+        if paths and self.samples == "graph":
+            raise DataError(
+                "data.paths: one large graph is too long a path for a Transformer; set data.neighbours, such as [10, 5]"
+            )
         self._labels, self._splits, notes = labels_and_splits(raw, splits, seed)
         plan = Plan(
             undirected=raw.directed is not True if undirected == "auto" else undirected,
             self_loops=self_loops == "keep",
             wishes=Wishes(features, max_degree, normalize),
-            places=None if places is None else Places.model_validate(places),
+            places=places,
             held_out=hold_out_edges,
             seed=seed,
         )
         trained = None if self._splits is None else np.asarray(self._splits == "train")
         loaded = load(raw, plan, spec, trained)
         self._store, self._pairs, self.notes = loaded.store, loaded.pairs, (*loaded.notes, *notes)
-        self.spec = loaded.spec if spec is not None else self._described(loaded.spec, options)
+        self.spec = loaded.spec if spec is not None else self._described(loaded.spec, options, paths)
+        self._words = Vocabulary.of(self.spec) if paths else None
         self.ids = raw.ids
         """What the nodes of one graph are called, in their order, where that is not their number."""
         self._fingerprint = {
@@ -137,9 +147,9 @@ class GraphSource(Source):
         for note in self.notes:
             log.warning("%s: %s", raw.where, note)
 
-    def _described(self, spec: GraphSpec, options: Options) -> GraphSpec:
+    def _described(self, spec: GraphSpec, options: Options, paths: bool) -> GraphSpec:
         """With what a new file of the same kind is read by."""
-        named = {"node_label": options.node_label, "edge_attributes": tuple(options.edge_attributes or ())}
+        named = {"paths": paths, "node_label": options.node_label, "edge_attributes": tuple(options.edge_attributes or ())}
         return spec.model_copy(update={"samples": self.samples, "neighbours": self._neighbours, **named})
 
     @classmethod
@@ -154,16 +164,20 @@ class GraphSource(Source):
         return self._store.csr.nodes if self.samples == "neighbourhoods" else len(self._store.starts) - 1
 
     def batch(self, index: Int[np.ndarray, "samples"]) -> GraphBatch:
-        """One whole graph is the same object at each call. Which neighbours are sampled follows from the seed and the index."""
+        """One whole graph is the same object at each call. Neighbours and paths drawn follow from the seed and the index."""
         index = np.asarray(index)
-        match self.samples:
-            case "graph" if len(index) == 1:
-                return self._whole
-            case "neighbourhoods":
-                rng = np.random.default_rng([self._seed, *index.tolist()])
-                return self._store.neighbourhoods(index, self._neighbours, rng)
-            case _:
-                return self._store.graphs(index)
+        if self.samples == "graph" and len(index) == 1:
+            return self._whole
+        rng = np.random.default_rng([self._seed, *index.tolist()])
+        if self.samples == "neighbourhoods":
+            batch = self._store.neighbourhoods(index, self._neighbours, rng)
+        else:
+            batch = self._store.graphs(index)
+        return batch if self._words is None else replace(batch, path=self._path(batch, self._words, rng))
+
+    @staticmethod
+    def _path(batch: GraphBatch, words: Vocabulary, rng: np.random.Generator) -> Serial:
+        return serialise(batch.x, batch.edges, batch.lengths, batch.edge_x, words, rng, seeded=batch.seeded)
 
     @cached_property
     def _whole(self) -> GraphBatch:

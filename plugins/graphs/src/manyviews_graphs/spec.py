@@ -48,3 +48,5 @@ class GraphSpec(Spec):
     """One whole graph, many graphs, or seed nodes with sampled neighbours."""
     neighbours: tuple[int, ...] = ()
     """With `neighbourhoods`, the most neighbours that are sampled at each hop; -1: all."""
+    paths: bool = False
+    """Graphs are also written as sequences of tokens, along a random Eulerian path."""

@@ -44,6 +44,7 @@ class Pretext(ViewGenerator):
     """
 
     gives = frozenset({Trait.PRETEXT_TARGET})
+    needs = frozenset({Trait.OWN_TOKENS})
     target = Question
 
     def __init__(

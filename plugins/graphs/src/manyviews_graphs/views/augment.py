@@ -49,6 +49,7 @@ class Augment(ViewGenerator):
     """
 
     gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS})
+    needs = frozenset({Trait.OWN_TOKENS})
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ class Diffusion(ViewGenerator):
     """
 
     gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS})
+    needs = frozenset({Trait.OWN_TOKENS})
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class NodeMask(ViewGenerator):
     """
 
     gives = frozenset({Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS})
+    needs = frozenset({Trait.OWN_TOKENS})
 
     def __init__(
         self,

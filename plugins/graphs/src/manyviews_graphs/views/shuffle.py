@@ -23,6 +23,7 @@ class Shuffle(ViewGenerator):
     """
 
     gives = frozenset({Trait.SEVERAL_VIEWS, Trait.PRETEXT_TARGET})
+    needs = frozenset({Trait.OWN_TOKENS})
     target = Corrupted
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
