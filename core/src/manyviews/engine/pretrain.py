@@ -145,12 +145,19 @@ def _model(recipe: Recipe, source: Source) -> Model:
     torch.manual_seed(train.seed + 1)
     model = Model(encoder, build_terms(recipe, source.spec), recipe.unit)
     if train.compile:
-        model.encoder.compile()
-        for term in model.each_term:
-            for part in (term.head, term.predictor):
-                if part is not None:
-                    part.compile()
+        _compile(model)
     return model
+
+
+def _compile(model: Model) -> None:
+    """The nets one by one, which leaves objectives and views as they are.
+
+    For any sizes from the start: by default each size that turns out to change (the tokens left by a mask, the longest
+    sample) is a compilation more.
+    """
+    parts = [model.encoder, *model.teacher]
+    for part in parts + [part for term in model.each_term for part in (term.head, term.predictor) if part is not None]:
+        part.compile(dynamic=True)
 
 
 def _steps(recipe: Recipe, order: Order) -> int:
