@@ -92,7 +92,7 @@ def test_repeated_edges_are_nearly_fewest() -> None:
 def test_a_circuit_goes_along_every_edge_of_its_part_once(seed: int) -> None:
     """A multigraph of even degrees in several parts: every edge of random graphs twice, and rings."""
     graphs = [nx.gnp_random_graph(12, 0.3, seed=seed), nx.cycle_graph(5), nx.complete_graph(5)]
-    one, two, nodes = arrays(nx.disjoint_union_all(graphs))
+    one, two, _ = arrays(nx.disjoint_union_all(graphs))
     some = one < 12
     one, two = np.concatenate([one, one[some]]), np.concatenate([two, two[some]])
     following = follow(one, two, rng(seed))
@@ -160,7 +160,7 @@ def test_of_equal_choices_each_is_drawn() -> None:
 
 def test_graphs_of_a_batch_are_walked_one_after_another_and_seeds_begin() -> None:
     graph = nx.disjoint_union_all([nx.path_graph(4), nx.cycle_graph(3), nx.empty_graph(1), nx.path_graph(2)])
-    one, two, nodes = arrays(graph)
+    one, two, _ = arrays(graph)
     owners = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1])  # the first graph has three parts
     for seed in range(20):
         steps = walk(Ends(one, two, owners), rng(seed), seeds=np.array([5, 9]))
@@ -399,13 +399,13 @@ def test_masked_tokens_are_learnt() -> None:
 
 
 def test_what_it_cannot_read_is_refused(ring: GraphBatch) -> None:
-    with pytest.raises(UserError, match="reads graphs along paths, and `data` draws none; set `data.paths: true`"):
+    with pytest.raises(UserError, match=r"reads graphs along paths, and `data` draws none; set `data\.paths: true`"):
         encoder(GraphSpec(channels=5))
     with pytest.raises(UserError, match="along paths, and these have none"):
         encoder().layout(ring)
-    with pytest.raises(UserError, match="encoder.numbers: 20 numbers for a graph of 34 nodes"):
+    with pytest.raises(UserError, match=r"encoder\.numbers: 20 numbers for a graph of 34 nodes"):
         encoder(numbers=20).layout(ready())
-    with pytest.raises(UserError, match="set `encoder.causal: true`"):
+    with pytest.raises(UserError, match=r"set `encoder\.causal: true`"):
         Autoregression().predictor(encoder(causal=False), 16)
 
 
@@ -438,7 +438,7 @@ def test_a_source_draws_paths_by_seed_and_index(tmp_path: Path) -> None:
 
 def test_a_path_through_one_large_graph_is_refused() -> None:
     data = {"edge_index": np.array([[0, 1], [1, 0]]), "x": np.eye(2, dtype=np.float32)}
-    with pytest.raises(DataError, match="data.paths: one large graph is too long a path"):
+    with pytest.raises(DataError, match=r"data\.paths: one large graph is too long a path"):
         GraphSource(path=data, paths=True)
 
 

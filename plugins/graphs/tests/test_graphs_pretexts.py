@@ -315,8 +315,5 @@ def test_input_that_holds_the_answer_is_refused() -> None:
         PretextAnswer(task="edge_mask").predictor(placed, 4)
 
 
-def test_encoders_of_other_tokens_are_refused(ring: GraphBatch) -> None:
-    layout = replace(GCN(GraphSpec(channels=5), width=4).layout(ring), lengths=Lengths.of([9]))
-    with pytest.raises(UserError, match="pretext is for encoders whose tokens are nodes"):
-        Pretext()(ring, layout, torch.Generator())
+def test_encoders_that_are_not_of_graphs_have_nothing_to_leak() -> None:
     assert PretextAnswer().predictor(ToyEncoder(ToySpec(channels=2), width=8), 8).out_features == 2

@@ -21,7 +21,6 @@ from manyviews_graphs.pretexts.pairs import draw_anchors
 from manyviews_graphs.pretexts.properties import Property, ask_property
 from manyviews_graphs.pretexts.question import QUESTIONS, Question, Task
 from manyviews_graphs.pretexts.similarity import ask_similarities
-from manyviews_graphs.views.parts import refuse_other_tokens
 
 OF_WHOLE_GRAPHS: tuple[Task, ...] = ("node_property", "pairwise_distance", "distance_cluster")
 """What a sampled neighbourhood cannot tell: its nodes have lost edges."""
@@ -64,7 +63,6 @@ class Pretext(ViewGenerator):
         self._same = Same()
 
     def forward(self, batch: GraphBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        refuse_other_tokens(batch, layout, "pretext")
         self._refuse(batch)
         nodes = batch.lengths
         scope = Lengths.equal(1, nodes.total, nodes.tensor.device) if batch.seeded else nodes
