@@ -196,3 +196,26 @@ def test_after_kill_minus_nine_and_resume_mlflow_holds_every_step_once(table: Pa
     history = client.get_metric_history(stored.info.run_id, "train/loss")
     assert sorted(metric.step for metric in history) == list(range(1, 401))
     assert stored.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # MLflow's, at its own import
+def test_a_folder_with_a_broken_file_trains_on_the_others_and_says_so(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    frame = pd.read_csv(table)
+    frame.to_csv(folder / "good.csv", index=False)
+    frame.astype({"price": object}).replace({"price": {frame["price"][3]: "soon"}}).to_csv(folder / "odd.csv", index=False)
+    (folder / "broken.parquet").write_bytes(b"PAR1")
+    words = ["pretrain", "tabular/masked_values", "data.path=tables", "evaluate=[]", "track.log_model=false", *QUICK]
+    refused = manyviews(*words, folder=tmp_path)
+    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 2), refused.stderr
+    result = manyviews(*words, "data.on_error=skip", folder=tmp_path)
+    done(result)
+    assert "Left out of the data: 2 items that cannot be used" in result.stderr
+    run = run_folder(tmp_path)
+    assert "odd.csv: row 3: price is 'soon'" in (run / "skipped.txt").read_text()
+    client = open_client(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (stored,) = client.search_runs([client.get_experiment_by_name("tabular").experiment_id])
+    assert stored.data.tags["manyviews.skipped"] == "2"
+    assert "skipped.txt" in {item.path for item in client.list_artifacts(stored.info.run_id)}

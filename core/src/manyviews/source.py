@@ -72,7 +72,8 @@ class Source(ABC):
     blocks: Sequence[int] | None = None
     """Sizes of the stored blocks in which consecutive samples lie (row groups), for shuffles that read each block once."""
     skipped: Sequence[str] = ()
-    """Items left out (`on_error: skip`), each with its reason."""
+    """Items left out (`on_error: skip`), a line each with its reason: counted and listed in the run. A source that can leave
+    items out has the parameter `on_error: Literal["raise", "skip"] = "raise"`."""
 
     @classmethod
     def reading(cls, data: Any, spec: Spec) -> Source:

@@ -23,6 +23,7 @@ from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms, plugins_of, read_spec
 from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
+from manyviews.engine.skipped import list_skipped
 from manyviews.engine.surroundings import own_generators, own_threads
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError, keyed
@@ -259,12 +260,15 @@ class _Session:
             if not self.manifest:
                 shutil.rmtree(self.run.folder)
             raise
+        if (listed := list_skipped(self.source.skipped, self.run.folder)) is not None:
+            self.tracker.artifact(listed)
 
     def _record(self) -> RunRecord:
         recipe = self.recipe
         track = recipe.track
         given = [tags for _, tags in registry().call("manyviews_run_tags", recipe=recipe)]
-        tags = run_tags(plugins=self.plugins, fingerprint=self.source.fingerprint())
+        skipped = {"manyviews.skipped": str(len(self.source.skipped))} if self.source.skipped else {}
+        tags = run_tags(plugins=self.plugins, fingerprint=self.source.fingerprint()) | skipped
         for more in [*given, track.tags if track else {}]:
             tags |= more
         return RunRecord(

@@ -151,12 +151,6 @@ class ManyRows(Rows):
 
     def __init__(self, parts: Sequence[Rows], where: str) -> None:
         self.parts, self.where, self.names = parts, where, parts[0].names
-        for part in parts[1:]:
-            if missing := [name for name in self.names if name not in part.names]:
-                raise DataError(
-                    f"{where}: {part.where} lacks column {missing[0]!r}, which {parts[0].where} has.\n"
-                    "Give files of one table, or a narrower pattern such as 'part-*.parquet'."
-                )
         self._of = [(part, group) for part in parts for group in range(len(part.groups))]
         self.groups = tuple(part.groups[group] for part, group in self._of)
 
@@ -176,15 +170,40 @@ class ManyRows(Rows):
         return {part.where: dict(part.fingerprint()) for part in self.parts}
 
 
-def open_rows(path: TablePath) -> Rows:
-    """The rows of a file, a folder, a pattern with `*`, a DataFrame or an Arrow table."""
+def open_rows(path: TablePath, skipped: list[str] | None = None) -> Rows:
+    """The rows of a file, a folder, a pattern with `*`, a DataFrame or an Arrow table.
+
+    Args:
+        path: What to open.
+        skipped: Where to note files of several that cannot be used; None: the first of them is an error.
+    """
     if isinstance(path, pd.DataFrame):
         return MemoryRows(from_pandas(path), "DataFrame")
     if isinstance(path, pa.Table):
         return MemoryRows(path, "Table")
     files = _files(str(path))
-    parts = [_open(file) for file in files]
+    parts: list[Rows] = []
+    for file in files:
+        try:
+            part = _open(file)
+            if parts:
+                _check_same_columns(part, parts[0], str(path))
+            parts.append(part)
+        except DataError as error:
+            if skipped is None or len(files) == 1:
+                raise
+            skipped.append(" ".join(str(error).split()))
+    if skipped and not parts:
+        raise DataError(f"{path}: no file can be used, all {len(files)} were left out; the first: {skipped[0]}")
     return parts[0] if len(parts) == 1 else ManyRows(parts, str(path))
+
+
+def _check_same_columns(part: Rows, first: Rows, where: str) -> None:
+    if missing := [name for name in first.names if name not in part.names]:
+        raise DataError(
+            f"{where}: {part.where} lacks column {missing[0]!r}, which {first.where} has.\n"
+            "Give files of one table, or a narrower pattern such as 'part-*.parquet'."
+        )
 
 
 def from_pandas(frame: pd.DataFrame) -> pa.Table:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from manyviews.errors import DataError
@@ -28,6 +28,7 @@ from manyviews_tabular.reading import Rows, TablePath, open_rows
 from manyviews_tabular.sample import draw_sample, read_column
 from manyviews_tabular.scaling import ScalingName
 from manyviews_tabular.schema import ColumnType, TableSpec, TargetKind
+from manyviews_tabular.skip import Reading, sound_rows
 from manyviews_tabular.splits import read_splits
 from manyviews_tabular.target import read_target, strata
 
@@ -56,6 +57,8 @@ class TableSource(Source):
         fit_rows: Most training rows that types and statistics are fitted on: a random sample beyond.
         memory: Gigabytes up to which a table on disk is held in memory, decoded.
         cached_groups: Row groups kept decoded where a table is larger than that.
+        on_error: Raise at the first file or cell that cannot be used; or `skip`, and list, such files of several, row groups
+            that cannot be read, and rows that hold an infinite number or anything but a number in a column of numbers.
         spec: A fitted spec: read as it says and fit nothing.
     """
 
@@ -79,16 +82,26 @@ class TableSource(Source):
         fit_rows: PositiveInt = 500_000,
         memory: Annotated[float, Field(ge=0)] = 2.0,
         cached_groups: PositiveInt = 24,
+        on_error: Literal["raise", "skip"] = "raise",
         spec: TableSpec | None = None,
     ) -> None:
-        rows = open_rows(path)
-        self._count, self._starts = sum(rows.groups), np.cumsum([0, *rows.groups])
-        self._fingerprint = {"rows": self._count, "columns": list(rows.names), "files": dict(rows.fingerprint())}
+        self.skipped: list[str] = []
+        rows = open_rows(path, self.skipped if on_error == "skip" else None)
         markers = (*cells.MARKERS, *(missing or []))
         if spec is None:
             self._check_names(rows, {"target": target, "group": group}, types or {}, ignore or [])
         elif target is None:  # new data are labelled as the training data were, where they are at all
             target, target_kind = spec.target, spec.target_kind
+        self._kept: Bool[np.ndarray, "stored"] | None = None
+        if on_error == "skip":
+            columns = [name for name in rows.names if name not in (ignore or [])]
+            types_of: dict[str, ColumnType] = {name: "categorical" for name in (target, group) if name is not None}
+            types_of |= {target: "numeric"} if target is not None and target_kind == "regression" else {}
+            kept, reasons = sound_rows(rows, Reading(columns, types_of | (types or {}), spec, markers, fit_rows))
+            rows, self._kept = kept, kept.every
+            self.skipped += reasons
+        self._count, self._starts = sum(rows.groups), np.cumsum([0, *rows.groups])
+        self._fingerprint = {"rows": self._count, "columns": list(rows.names), "files": dict(rows.fingerprint())}
         self._labels = self._groups = None
         if target is not None and target in rows.names:
             self._labels = read_target(read_column(rows, target), target, target_kind, markers, rows.where)
@@ -123,7 +136,8 @@ class TableSource(Source):
         own = np.full(self._count, "train")
         shares: Mapping[str, float] = {}
         if isinstance(splits, str):
-            own = read_splits(splits, self._count)
+            own = read_splits(splits, self._count if self._kept is None else len(self._kept))
+            own = own if self._kept is None else own[self._kept]
             shares = {} if (own == "valid").any() else {"valid": VALID_SHARE}
         elif splits is not None:
             check_shares(splits)
