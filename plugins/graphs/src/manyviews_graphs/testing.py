@@ -61,6 +61,11 @@ def graph(folder: Path) -> dict[str, Any]:
 
 
 def neighbourhoods(folder: Path) -> dict[str, Any]:
+    """Nodes of one graph with all neighbours in two hops: what two layers read, whatever else is in the batch."""
+    return {"data": {**graph(folder)["data"], "neighbours": [-1, -1]}}
+
+
+def sampled(folder: Path) -> dict[str, Any]:
     """Nodes of one graph with neighbours sampled around them."""
     return {"data": {**graph(folder)["data"], "neighbours": [4, 3]}}
 
@@ -70,18 +75,32 @@ def placed(folder: Path) -> dict[str, Any]:
     return {"data": {**graphs(folder)["data"], "places": {"kind": "rwpe", "channels": 3}}}
 
 
+def paths(folder: Path) -> dict[str, Any]:
+    """Graphs written as sequences."""
+    return {"data": {**graphs(folder)["data"], "paths": True}}
+
+
 SMALL = {"width": 16, "layers": 2}
-UNPLACED = ("graphs", "graph", "neighbourhoods")
+WHOLE = ("graphs", "graph")
 TRIAL = Trial(
-    data={"graphs": graphs, "graph": graph, "neighbourhoods": neighbourhoods, "placed": placed},
+    data={
+        "graphs": graphs,
+        "graph": graph,
+        "neighbourhoods": neighbourhoods,
+        "sampled": sampled,
+        "placed": placed,
+        "paths": paths,
+    },
     parts={
         "graphs/gat": {**SMALL, "heads": 2},
         "graphs/gcn": SMALL,
         "graphs/gin": SMALL,
         "graphs/transformer": {**SMALL, "heads": 2},
+        "graphs/graphgpt": {"width": 16, "depth": 1, "heads": 2, "numbers": 12},
         "graphs/diffusion": {"neighbours": 3},
         "jepa": {"width": 16, "depth": 1, "heads": 2},
         "masked_reconstruction": {"width": 16, "depth": 1, "heads": 2},
+        "masked_codes": {"codes": 8},
         "dino": {"hidden": 32, "bottleneck": 16, "out": 64},
     },
     variants={
@@ -90,7 +109,14 @@ TRIAL = Trial(
             "graphcl": {"edge_drop": 0.2, "feature_drop": 0.0, "node_drop": 0.2, "subgraph": 0.6, "one_of": True},
         },
         "graphs/node_mask": {"replace": {"replace": 0.3, "keep": 0.2}, "sample": {"per": "sample"}},
+        "graphs/graphgpt": {"masked": {"causal": False}},
     },
-    on={"graphs/gat": UNPLACED, "graphs/gcn": UNPLACED, "graphs/gin": UNPLACED},
+    on={
+        "graphs/gat": (*WHOLE, "neighbourhoods"),
+        "graphs/gcn": WHOLE,  # it weighs by degree, and what is known of a neighbour's degree depends on the batch
+        "graphs/gin": (*WHOLE, "neighbourhoods"),
+        "graphs/transformer": (*WHOLE, "placed"),
+        "graphs/graphgpt": ("paths",),
+    },
     single=("graph",),
 )
