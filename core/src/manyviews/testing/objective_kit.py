@@ -81,7 +81,9 @@ class ObjectiveKit(Kit):
         one, two = bench.model(case, seed=0), bench.model(case, seed=1)
         trained(one, case, bench, 2)
         two.load_state_dict(one.state_dict())
-        assert trained(one, case, bench, 1) == trained(two, case, bench, 1), "something that the objective has learnt is not in its state_dict"
+        assert trained(one, case, bench, 1) == trained(two, case, bench, 1), (
+            "something that the objective has learnt is not in its state_dict"
+        )
 
     def test_a_single_sample_is_judged_or_refused_in_words(self, case: Meeting, bench: Bench) -> None:
         refused = ""
