@@ -127,6 +127,14 @@ def test_a_traceback_where_one_is_asked_for_or_the_error_is_a_bug(
 
 @pytest.mark.usefixtures("sonar")
 class TestDescribe:
+    def test_the_class_by_which_pretext_targets_are_matched(self, manyviews: Manyviews) -> None:
+        assert "\npretext target: Mixture\n" in manyviews("describe", "barlow_twins")[1]
+
+    def test_long_lists_are_wrapped(self, manyviews: Manyviews) -> None:
+        lines = manyviews("describe")[1].splitlines()
+        assert max(map(len, lines)) <= 110
+        assert any(line.startswith(" " * 13) for line in lines), "the core's objectives take two lines"
+
     def test_a_component(self, manyviews: Manyviews) -> None:
         status, out, _ = manyviews("describe", "match")
         assert status == 0

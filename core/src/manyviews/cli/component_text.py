@@ -41,6 +41,7 @@ def _facts(part: Component, cls: type[Any]) -> list[str]:
     facts = facts_of(part.name, part.kind, cls)
     lines = [f"{SAYS[part.kind]}: {said(facts.traits)}"] if facts.traits else []
     lines += [f"needs: {said(facts.needs)}"] if facts.needs else []
+    lines += [f"pretext target: {facts.target.__name__}"] if facts.target else []
     return [*lines, f"across processes: {cls.across}"] if part.kind == "objective" else lines
 
 

@@ -84,7 +84,7 @@ def _domain(name: str) -> str:
 
     lines = [f"domain {name}: {registry().domain(name).summary}", ""]
     lines += _listed({part.kind: [] for part in registry().components()}, f"{name}/")
-    return "\n".join([*lines, f"  recipes    {', '.join(recipe_names(name)) or 'none'}"])
+    return "\n".join([*lines, _row("recipes", recipe_names(name) or ["none"])])
 
 
 def _everything() -> str:
@@ -100,7 +100,13 @@ def _listed(kinds: dict[str, list[str]], prefix: str) -> list[str]:
     for part in registry().components():
         if part.name.startswith(prefix) and ("/" in part.name) == bool(prefix):
             kinds[part.kind].append(part.name)
-    return [f"  {kind:<10} {', '.join(names)}" for kind, names in kinds.items() if names]
+    return [_row(kind, names) for kind, names in kinds.items() if names]
+
+
+def _row(kind: str, names: list[str]) -> str:
+    import textwrap
+
+    return textwrap.fill(", ".join(names), 110, initial_indent=f"  {kind:<10} ", subsequent_indent=" " * 13)
 
 
 def _json(value: Any) -> str:
