@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from manyviews.errors import DataError
 from manyviews.evaluate.clustering import Clustering, matched_accuracy
-from manyviews.evaluate.task import Embedded
+from manyviews.evaluate.task import Embedded, Scores
 from manyviews.source import Labels
 
 
@@ -88,3 +88,9 @@ def test_numbers_and_a_single_class_are_refused() -> None:
         Clustering().check(embedded(x, 0 * y))
     with pytest.raises(DataError, match="none of the 150 units is labelled"):
         Clustering().check(embedded(x, 0 * y - 1))
+
+
+def test_runs_that_agree_have_no_spread_by_rounding() -> None:
+    assert Scores.over([{"accuracy": 0.831}] * 3).std == {"accuracy": 0.0}
+    assert Scores.over([{"accuracy": 0.831}]).std == {}
+    assert_close(Scores.over([{"accuracy": 0.5}, {"accuracy": 0.7}]).std["accuracy"], 0.1 * 2**0.5)

@@ -67,12 +67,7 @@ class Clustering(Task):
         x = np.ascontiguousarray(data.x[rows], dtype=np.float64)  # whatever its scale: sums of squares in float32 lose it
         x = normalize(x) if self.unit_length else x
         with torch_threads():
-            runs = [self.scores(x, classes, self.seed + run) for run in range(self.seeds)]
-        metrics = {name: np.array([run[name] for run in runs]) for name in self.better}
-        return Scores(
-            {name: float(values.mean()) for name, values in metrics.items()},
-            {name: float(values.std(ddof=1)) for name, values in metrics.items()} if self.seeds > 1 else {},
-        )
+            return Scores.over([self.scores(x, classes, self.seed + run) for run in range(self.seeds)])
 
     def scores(self, x: np.ndarray, classes: Int[np.ndarray, "units"], seed: int) -> dict[str, float]:
         """One run of k-means."""

@@ -74,13 +74,8 @@ class LinearProbe(Task):
         parts = cut(data, choosing=True)
         with torch_threads():
             results = [self.score(data, parts, fit) for fit in self.fits(labels_of(data), parts.fit)]
-        names = results[0].metrics
-        values = {name: np.array([result.metrics[name] for result in results]) for name in names}
-        return Scores(
-            {name: float(value.mean()) for name, value in values.items()},
-            {name: float(value.std(ddof=1)) for name, value in values.items()} if self.draws > 1 else {},
-            parts.notes + tuple(dict.fromkeys(note for result in results for note in result.notes)),
-        )
+        notes = dict.fromkeys(note for result in results for note in result.notes)
+        return Scores.over([result.metrics for result in results], (*parts.notes, *notes))
 
     def fits(self, labels: Labels, rows: Int[np.ndarray, "rows"]) -> list[Int[np.ndarray, "fit"]]:
         """The units to fit on, one set for each draw."""

@@ -7,7 +7,7 @@ the same code, and a task written once judges every domain.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -55,6 +55,16 @@ class Scores:
     """Standard deviation over repeated draws of labelled samples, where there were several."""
     notes: tuple[str, ...] = ()
     """What a reader must know to judge the numbers: a split that had to be cut, a fit that did not converge."""
+
+    @classmethod
+    def over(cls, runs: Sequence[Mapping[str, float]], notes: tuple[str, ...] = ()) -> Scores:
+        """Mean and standard deviation over repeated runs; of a single run its numbers alone."""
+        values = {name: np.array([run[name] for run in runs]) for name in runs[0]}
+        mean = {name: float(each.mean()) for name, each in values.items()}
+        if len(runs) == 1:
+            return cls(mean, notes=notes)
+        # Runs that agree differ from their mean by its rounding.
+        return cls(mean, {name: float(each.std(ddof=1)) if np.ptp(each) else 0.0 for name, each in values.items()}, notes)
 
     def flat(self) -> dict[str, float]:
         """`metrics`, and `std` as `<metric>_std`."""

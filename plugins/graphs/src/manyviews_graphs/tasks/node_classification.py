@@ -75,9 +75,9 @@ class NodeClassification(Task):
             x = Standardizer.fit(x[parts.fit], True)(x)
         y = torch.from_numpy(labels.values)
         with torch_threads():
-            runs = self.run(x, y, class_count(labels), parts)
-        std = {name: float(values.std(correction=1)) for name, values in runs.items()} if self.seeds > 1 else {}
-        return Scores({name: float(values.mean()) for name, values in runs.items()}, std, parts.notes)
+            found = self.run(x, y, class_count(labels), parts)
+        runs = [{name: float(values[seed]) for name, values in found.items()} for seed in range(self.seeds)]
+        return Scores.over(runs, parts.notes)
 
     def run(
         self, x: Float[Tensor, "nodes width"], y: Int[Tensor, "nodes"], classes: int, parts: Cut
