@@ -1,4 +1,4 @@
-"""`manyviews demo`: the whole way on real data."""
+"""`manyviews demo`: the whole way of a domain, with nothing to prepare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 @click.argument("domain", required=False)
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 def command(domain: str | None, folder: Path) -> None:
-    """Pretrain and evaluate an encoder of DOMAIN on real data, in a few minutes and with nothing to prepare."""
+    """Pretrain and evaluate an encoder of DOMAIN (`tabular`) on data that it brings, in minutes and with nothing to prepare."""
     from manyviews.demo import run_demo
 
     run_demo(domain, folder, click.echo)

@@ -18,5 +18,6 @@ def manyviews_domain() -> Domain:
             "encoder": {"transformer": "manyviews.testing.toy:ToyEncoder"},
             "views": {"noise": "manyviews.testing.toy:ToyNoise"},
         },
+        demo="manyviews.testing.toy_trial:demo",
         trial="manyviews.testing.toy_trial:TRIAL",
     )
