@@ -29,6 +29,8 @@ class Encoder(nn.Module, ABC):
     """Whether a token sees only itself and those before it in its sample; the choice of an encoder that offers CAUSAL."""
     target_channels: int = 0
     """Channels of `targets`; set by an encoder that offers TOKEN_TARGETS."""
+    local_width: int = 0
+    """Width of `Encoding.local`; set by an encoder that offers LOCAL_TOKENS."""
     target_classes: int = 0
     """Number of classes in `classes`; set by an encoder that offers TOKEN_CLASSES."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,5 +23,6 @@ class Encoding:
     pooled: Float[Tensor, "samples pooled_width"]
     layers: tuple[Float[Tensor, "present layer_width"], ...] = ()
     """The tokens behind each layer, first to last, where the view asked for them."""
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """By-products for objectives of the encoder's own domain; the core reads none."""
+    local: Float[Tensor, "tokens local_width"] | None = None
+    """Every token of the layout by itself, before any was withheld and before they saw one another; with `layers`, of an
+    encoder that offers LOCAL_TOKENS."""

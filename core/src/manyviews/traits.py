@@ -22,6 +22,7 @@ class Trait(Enum):
     CAUSAL = "an encoder whose tokens can be kept from seeing those behind them"
     OWN_TOKENS = "an encoder whose tokens are the data's own parts"
     LAYERS = "an encoder that gives what each of its layers makes of the tokens"
+    LOCAL_TOKENS = "an encoder that gives each token by itself, before it saw the others"
     PLACED_TOKENS = "an encoder whose tokens lie on a grid or at coordinates"
     TEACHER = "an EMA teacher"
 

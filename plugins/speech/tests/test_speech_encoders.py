@@ -161,6 +161,17 @@ def test_mean_and_deviation_of_clips_of_any_length() -> None:
     assert tokens.grad.isfinite().all()
 
 
+def test_quarters_of_clips_of_any_length() -> None:
+    lengths, tokens = Lengths.of([8, 1, 6, 3]), torch.randn(18, 3, requires_grad=True)
+    made = pooled(tokens, lengths, "quarters")
+    assert_close(made[0], tokens[:8].reshape(4, 2, 3).mean(1).flatten())
+    assert_close(made[1], tokens[8].repeat(4))
+    six = tokens[9:15]
+    assert_close(made[2], torch.cat([six[:2].mean(0), six[1:3].mean(0), six[3:5].mean(0), six[4:].mean(0)]))
+    made.sum().backward()
+    assert tokens.grad.isfinite().all()
+
+
 def test_a_scaled_gradient_leaves_the_value() -> None:
     x = torch.randn(5, requires_grad=True)
     y = scaled_gradient(x, 0.1)

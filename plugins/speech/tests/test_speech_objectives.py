@@ -19,7 +19,6 @@ from manyviews.view import View
 from manyviews_speech.contrast import contrastive, draw_negatives
 from manyviews_speech.quantizer import ProductQuantizer, diversity
 from manyviews_speech.source import AudioSource
-from manyviews_speech.transformer import FrameTransformer
 from manyviews_speech.wav2vec2 import Wav2Vec2
 from manyviews_speech.wav2vec2_loss import W2vBert, Wav2Vec2Loss
 
@@ -100,7 +99,7 @@ def test_the_loss_is_the_sum_of_its_terms(source: AudioSource) -> None:
     branch.eval()
     loss = objective((view,), branch, None, seeded())
     encoding = branch.encoder(View(view.batch, view.layout, view.hidden, layers=True))
-    where, local = view.hidden.where[0], encoding.extras["local"]
+    where, local = view.hidden.where[0], encoding.local
     contrast = branch.predictor
     quantized = contrast.quantizer(contrast.norm(local[where]), torch.tensor(2.0), seeded())
     counts = [int(part.sum()) for part in where.split(view.layout.lengths.tensor.tolist())]
@@ -138,15 +137,16 @@ def test_w2v_bert_contrasts_inside_and_predicts_codes_behind(source: AudioSource
     quantized = plain.quantized(branch.predictor, encoding, where.nonzero()[:, 0], seeded())
     logits = branch.predictor.masked(encoding.tokens[where])
     assert_close(loss.metrics["masked"], F.cross_entropy(logits, quantized.codes[:, 0]))
-    with pytest.raises(UserError, match=r"objective\.layer: 3 leaves no layer to predict codes; the encoder has 3"):
-        setup(W2vBert(layer=3, **SMALL), source)
+    deep = W2vBert(layer=3, **SMALL)
+    branch, view = setup(deep, source)
+    with pytest.raises(UserError, match=r"objective\.layer: 3 leaves none to predict codes; the encoder has 3 layers"):
+        deep((view,), branch, None, seeded())
 
 
-def test_other_encoders_and_dropped_tokens_are_refused(sounds: Path, source: AudioSource) -> None:
-    featured = AudioSource(path=sounds, rate=None)
-    with pytest.raises(UserError, match=r"quantises what convolutions make of the waveform; FrameTransformer has none"):
-        Wav2Vec2Loss().predictor(FrameTransformer(featured.spec, width=16, depth=1), 16)
-    with pytest.raises(UserError, match=r"set `encoder\.hide: replace`"):
-        setup(Wav2Vec2Loss(**SMALL), source, hide="drop")
+def test_dropped_tokens_are_refused(source: AudioSource) -> None:
+    objective = Wav2Vec2Loss(**SMALL)
+    branch, view = setup(objective, source, hide="drop")
+    with pytest.raises(UserError, match=r"this encoder drops them: `encoder\.hide: replace`"):
+        objective((view,), branch, None, seeded())
     with pytest.raises(UserError, match=r"objective\.code_width: 7 does not divide by 2 groups"):
         Wav2Vec2Loss(code_width=7)

@@ -19,6 +19,7 @@ OF_ENCODERS = frozenset(
         Trait.PLACED_TOKENS,
         Trait.OWN_TOKENS,
         Trait.LAYERS,
+        Trait.LOCAL_TOKENS,
         Trait.CAUSAL,
     }
 )

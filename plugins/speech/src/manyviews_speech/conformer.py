@@ -96,7 +96,7 @@ class Conformer(FrameEncoder):
         dropout: Dropout.
         stack: Frames of a token.
         hide: Hidden tokens are replaced by a learned vector, or dropped.
-        pool: What stands for a clip: the mean of its tokens, or mean and standard deviation.
+        pool: What stands for a clip: the mean of its tokens, mean and standard deviation, or the means of its four quarters.
     """
 
     def __init__(

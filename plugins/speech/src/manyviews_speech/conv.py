@@ -43,7 +43,7 @@ class ConvEncoder(AudioEncoder):
         kernel: Tokens that a block's convolution sees.
         stride: Frames of a token.
         dropout: Dropout.
-        pool: What stands for a clip: the mean of its tokens, or mean and standard deviation.
+        pool: What stands for a clip: the mean of its tokens, mean and standard deviation, or the means of its four quarters.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ConvEncoder(AudioEncoder):
         batch = self.featured(view.batch)
         assert batch.features is not None
         assert batch.frames is not None
-        features = self._withheld(view, batch.features, batch.frames)
+        features = self._withheld(view, batch.features.to(self.norm.weight.dtype), batch.frames)
         tokens = F.gelu(self.norm(self.inwards(features, batch.frames)))
         (tokens,), present, lengths = self.shown(view, tokens)
         layers = []

@@ -43,7 +43,8 @@ class FrameEncoder(AudioEncoder, ABC):
         assert batch.features is not None
         assert batch.frames is not None
         assert layout.positions is not None
-        tokens = self.inwards(stack_frames(batch.features, *stack_index(batch.frames, layout.lengths, self.stack)))
+        features = batch.features.to(self.inwards.weight.dtype)
+        tokens = self.inwards(stack_frames(features, *stack_index(batch.frames, layout.lengths, self.stack)))
         positions = sincos(layout.positions, self.width).to(tokens.dtype)
         (tokens, positions), present, lengths = self.shown(view, tokens, positions)
         return self.run(self.context, self.drop(self.norm(tokens + positions)), present, lengths, view)

@@ -90,7 +90,7 @@ class Frontend(nn.Module):
     def standardised(self, raw: Float[Tensor, "frames channels"], frames: Lengths) -> Float[Tensor, "frames channels"]:
         """By the training data's mean and deviation, or by each clip's own."""
         if self.features.norm == "data":
-            return (raw - self.mean) / self.std if len(self.mean) else raw
+            return (raw - self.mean.to(raw.dtype)) / self.std.to(raw.dtype) if len(self.mean) else raw
         owners = frames.owners()
         centred = raw - frames.mean(raw)[owners]
         deviation = frames.mean(centred.square()).sqrt()
@@ -99,7 +99,7 @@ class Frontend(nn.Module):
     def raw(self, wave: Float[Tensor, "points"], points: Lengths, frames: Lengths) -> Float[Tensor, "frames channels"]:
         """Features as they are, always in float32: powers of quiet sound vanish in half precision."""
         with torch.autocast(wave.device.type, enabled=False):
-            cut = self._cut(wave.float(), points, frames)
+            cut = self._cut(wave.to(self.window.dtype), points, frames)
             if self.kaldi:
                 cut = cut - cut.mean(1, keepdim=True)
                 cut = cut - PREEMPHASIS * torch.cat([cut[:, :1], cut[:, :-1]], dim=1)

@@ -34,7 +34,7 @@ class PatchTransformer(AudioEncoder):
         frames: Frames of a patch.
         channels: Feature channels of a patch; divides those of the data.
         hide: Hidden patches are dropped, which is what makes masked training fast, or replaced by a learned vector.
-        pool: What stands for a clip: the mean of its tokens, or mean and standard deviation.
+        pool: What stands for a clip: the mean of its tokens, mean and standard deviation, or the means of its four quarters.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PatchTransformer(AudioEncoder):
         batch, layout = self.featured(view.batch), view.layout
         assert batch.features is not None
         assert layout.positions is not None
-        tokens = self.inwards(self._patches(batch.features, batch.frames, 0.0))
+        tokens = self.inwards(self._patches(batch.features.to(self.inwards.weight.dtype), batch.frames, 0.0))
         positions = sincos(layout.positions, self.width).to(tokens.dtype)
         (tokens, positions), present, lengths = self.shown(view, tokens, positions)
         return self.run(self.transformer, tokens + positions, present, lengths, view)

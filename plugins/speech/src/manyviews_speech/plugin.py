@@ -20,7 +20,7 @@ def manyviews_domain() -> Domain:
                 "conv": "manyviews_speech.conv:ConvEncoder",
                 "patches": "manyviews_speech.patches:PatchTransformer",
                 "transformer": "manyviews_speech.transformer:FrameTransformer",
-                "wav2vec2": "manyviews_speech.wav2vec2:Wav2Vec2",
+                "waveform": "manyviews_speech.wav2vec2:Wav2Vec2",
             },
             "views": {
                 "segments": "manyviews_speech.views.segments:Segments",
@@ -35,4 +35,5 @@ def manyviews_domain() -> Domain:
             "task": {},
         },
         recipes="manyviews_speech:recipes",
+        trial="manyviews_speech.testing:TRIAL",
     )

@@ -89,9 +89,10 @@ class AudioSource(Source):
         seed: NonNegativeInt = 0,
         spec: AudioSpec | None = None,
     ) -> None:
-        self._path, self._seed, self._partner, self._reading = Path(path), seed, partner, features_when == "reading"
+        self._path, self._seed, self._partner = Path(path), seed, partner
         if spec is not None:
-            rate, mono, chunk, features = spec.rate, spec.mono, spec.chunk, spec.features
+            rate, mono, chunk, features, features_when = spec.rate, spec.mono, spec.chunk, spec.features, spec.features_when
+            speaker = speaker or spec.speaker
         self._items = listing(path, path_column)
         clips, self.skipped = find_clips(
             self._items, rate, chunk, lambda hertz: _shortest(features, hertz), mono, on_error == "skip"
@@ -106,11 +107,22 @@ class AudioSource(Source):
         self._splits = split_items(
             self._items, self._of, splits, hold_out, self._labels, self._groups, split_seed, self._column
         )
-        names = self._column(speaker)[self._of] if speaker else np.full(len(clips), "")
-        self._speakers = np.unique(names, return_inverse=True)[1] if speaker else np.full(len(clips), -1)
+        self._reading = features_when == "reading"
+        named = speaker is not None and (spec is None or all(speaker in item.columns for item in self._items))
+        names = self._column(speaker)[self._of] if speaker is not None and named else np.full(len(clips), "")
+        self._speakers = np.unique(names, return_inverse=True)[1] if named else np.full(len(clips), -1)
         self._cache: OrderedDict[int, tuple[Tensor, Tensor | None]] = OrderedDict()
         self._room = int(memory * 1e9)
-        self.spec = spec or AudioSpec(rate=hertz, mono=mono, level=level, features=features, chunk=chunk, target=target)
+        self.spec = spec or AudioSpec(
+            rate=hertz,
+            mono=mono,
+            level=level,
+            features=features,
+            features_when=features_when,
+            chunk=chunk,
+            speaker=speaker,
+            target=target,
+        )
         self._frontend = None if features is None else Frontend.of(self.spec)
         if spec is None and self._frontend is not None and self._frontend.features.norm == "data":
             mean, std = self._statistics(self._frontend, fit_clips)

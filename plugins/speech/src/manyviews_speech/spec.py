@@ -43,5 +43,9 @@ class AudioSpec(Spec):
     std: tuple[float, ...] = ()
     chunk: float | None = None
     """Seconds of the pieces that longer recordings are cut into; None: whole."""
+    features_when: Literal["reading", "needed"] = "reading"
+    """Whether features come with a batch, or are made of it where they are needed."""
+    speaker: str | None = None
+    """Column of speakers, where the data have it."""
     target: str | None = None
     """Column that probes predict, where the data have it."""

@@ -18,6 +18,7 @@ from manyviews.encoding import Encoding
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.nets.transformer import Transformer
+from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.convolutions import ConvPositions
@@ -46,8 +47,10 @@ class Wav2Vec2(AudioEncoder):
         position_kernel: Tokens that the convolutional positions see.
         feature_gradient: Factor of the gradient that reaches the convolutions over the waveform.
         hide: Hidden tokens are replaced by a learned vector, or dropped.
-        pool: What stands for a clip: the mean of its tokens, or mean and standard deviation.
+        pool: What stands for a clip: the mean of its tokens, mean and standard deviation, or the means of its four quarters.
     """
+
+    offers = AudioEncoder.offers | {Trait.LOCAL_TOKENS}
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class Wav2Vec2(AudioEncoder):
         pool: Pool = "mean",
     ) -> None:
         super().__init__(spec, width=width, pool=pool, hide=hide)
-        self.feature_gradient, self.channels, self.depth = feature_gradient, channels, depth
+        self.feature_gradient, self.local_width = feature_gradient, channels
         self.slopes = spec.features is not None and spec.features.kind == "mfcc"
         if spec.features is not None:
             self.target_channels = spec.features.channels * (3 if self.slopes else 1)
@@ -88,13 +91,11 @@ class Wav2Vec2(AudioEncoder):
         (tokens,), present, lengths = self.shown(view, tokens)
         tokens = self.drop(tokens + self.positions(tokens, lengths))
         encoding = self.run(self.transformer, tokens, present, lengths, view)
-        return Encoding(
-            encoding.tokens, present, lengths, encoding.pooled, encoding.layers, extras={"local": local} if view.layers else {}
-        )
+        return Encoding(encoding.tokens, present, lengths, encoding.pooled, encoding.layers, local if view.layers else None)
 
     def local(self, batch: AudioBatch, lengths: Lengths) -> Float[Tensor, "tokens channels"]:
         """What the convolutions make of the waveform, nothing withheld."""
-        padded = batch.points.pad(batch.wave)
+        padded = batch.points.pad(batch.wave.to(self.norm.weight.dtype))
         made, _ = self.extractor(padded, None)
         local: Tensor = lengths.unpad(made[:, : lengths.longest])
         if self.training and self.feature_gradient != 1.0:

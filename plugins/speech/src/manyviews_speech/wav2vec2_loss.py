@@ -22,7 +22,6 @@ from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_speech.contrast import contrastive, draw_negatives
 from manyviews_speech.quantizer import ProductQuantizer, Quantized, diversity
-from manyviews_speech.wav2vec2 import Wav2Vec2
 
 
 class Contrast(nn.Module):
@@ -36,7 +35,7 @@ class Contrast(nn.Module):
 
 
 class Wav2Vec2Loss(Objective):
-    """Contrast with negatives of the same clip, diversity of the codes, and small features; for `speech/wav2vec2`.
+    """Contrast with negatives of the same clip, diversity of the codes, and small features.
 
     Args:
         groups: Codebooks of the quantiser.
@@ -52,7 +51,7 @@ class Wav2Vec2Loss(Objective):
         feature_weight: Of the mean square of what the convolutions over the waveform give.
     """
 
-    needs = frozenset({Trait.HIDDEN_TOKENS, Trait.HIDES_TOKENS, Trait.LAYERS})
+    needs = frozenset({Trait.HIDDEN_TOKENS, Trait.LAYERS, Trait.LOCAL_TOKENS})
     across = "mean over the asked tokens of all processes, negatives from each clip; diversity over all processes' tokens"
 
     def __init__(
@@ -81,16 +80,9 @@ class Wav2Vec2Loss(Objective):
         self.register_buffer("gumbel", torch.tensor(gumbel))
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module:
-        if not isinstance(encoder, Wav2Vec2):
-            raise UserError(
-                f"speech/wav2vec2 quantises what convolutions make of the waveform; {type(encoder).__name__} has none\n"
-                "choose `encoder: {name: speech/wav2vec2}`"
-            )
-        if encoder.hide != "replace":
-            raise UserError("speech/wav2vec2 reads predictions off masked tokens: set `encoder.hide: replace`")
         return Contrast(
             encoder.width,
-            encoder.channels,
+            encoder.local_width,
             groups=self.groups,
             codes=self.codes,
             code_width=self.code_width,
@@ -104,7 +96,7 @@ class Wav2Vec2Loss(Objective):
         return loss
 
     def _one(self, view: View, student: Branch, generator: torch.Generator) -> Loss:
-        encoding = student.encoder(replace(view, layers=True))
+        encoding = in_place(student.encoder(replace(view, layers=True)))
         tokens, lengths = asked_tokens(view)
         contrast = cast(Contrast, student.predictor)
         quantized = self.quantized(contrast, encoding, tokens, generator)
@@ -114,7 +106,7 @@ class Wav2Vec2Loss(Objective):
     def quantized(self, contrast: Contrast, encoding: Encoding, tokens: Tensor, generator: torch.Generator) -> Quantized:
         """The asked tokens' sound, before the mask."""
         temperature = self.gumbel.clone()  # the buffer falls before the backward pass
-        made: Quantized = contrast.quantizer(contrast.norm(encoding.extras["local"][tokens]), temperature, generator)
+        made: Quantized = contrast.quantizer(contrast.norm(local_of(encoding)[tokens]), temperature, generator)
         return made
 
     def compared(
@@ -130,7 +122,7 @@ class Wav2Vec2Loss(Objective):
     def summed(self, encoding: Encoding, quantized: Quantized, value: Float[Tensor, ""]) -> Loss:
         """With the diversity of codes (equation 4) and the penalty on features."""
         spread = diversity(quantized.probabilities)
-        local = full(encoding.extras["local"])
+        local = full(local_of(encoding))
         penalty = distributed.mean(local.square().mean(1))
         total = value + self.diversity_weight * spread + self.feature_weight * penalty
         perplexity = (1 - spread.detach()) * self.groups * self.codes / self.groups
@@ -191,16 +183,18 @@ class W2vBert(Wav2Vec2Loss):
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module:
         contrast = super().predictor(encoder, width)
-        if isinstance(encoder, Wav2Vec2) and self.layer >= encoder.depth:
-            raise UserError(f"objective.layer: {self.layer} leaves no layer to predict codes; the encoder has {encoder.depth}")
         contrast.add_module("masked", nn.Linear(encoder.width, self.groups * self.codes))
         return contrast
 
     def _one(self, view: View, student: Branch, generator: torch.Generator) -> Loss:
-        encoding = student.encoder(replace(view, layers=True))
+        encoding = in_place(student.encoder(replace(view, layers=True)))
         tokens, lengths = asked_tokens(view)
         contrast = cast(Contrast, student.predictor)
         quantized = self.quantized(contrast, encoding, tokens, generator)
+        if self.layer >= len(encoding.layers):
+            raise UserError(
+                f"objective.layer: {self.layer} leaves none to predict codes; the encoder has {len(encoding.layers)} layers"
+            )
         values = self.compared(contrast, encoding.layers[self.layer - 1][tokens], quantized, lengths, generator)
         loss = self.summed(encoding, quantized, distributed.mean(values, (lengths.tensor > 1)[lengths.owners()]))
         logits = full(contrast.get_submodule("masked")(encoding.tokens[tokens])).reshape(-1, self.codes)
@@ -208,6 +202,25 @@ class W2vBert(Wav2Vec2Loss):
         masked = distributed.mean(F.cross_entropy(logits, codes, reduction="none"))
         right = distributed.mean((logits.detach().argmax(1) == codes).to(logits.dtype))
         return Loss(loss.value + self.masked_weight * masked, {**loss.metrics, "masked": masked.detach(), "accuracy": right})
+
+
+def local_of(encoding: Encoding) -> Float[Tensor, "tokens channels"]:
+    """Every token by itself: there, since the view asked for layers."""
+    assert encoding.local is not None, "an encoder that offers LOCAL_TOKENS gives them where a view asks for layers"
+    return encoding.local
+
+
+def in_place(encoding: Encoding) -> Encoding:
+    """An encoding with every token in its place.
+
+    Raises:
+        UserError: Masked ones were dropped.
+    """
+    if encoding.present is not None:
+        raise UserError(
+            "speech/wav2vec2 reads predictions off masked tokens, and this encoder drops them: `encoder.hide: replace`"
+        )
+    return encoding
 
 
 def asked_tokens(view: View) -> tuple[Tensor, Lengths]:
