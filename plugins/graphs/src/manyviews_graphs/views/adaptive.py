@@ -31,7 +31,7 @@ def channel_chances(batch: GraphBatch, share: float, most: float) -> Float[Tenso
     degree = batch.edges.in_degree.double()
     x = batch.x
     if x.layout == torch.strided:
-        return _chances(degree @ x.abs().double(), share, most)
+        return _chances((degree.to(x.dtype) @ x.abs()).double(), share, most)
     weight = degree.new_zeros(x.shape[1])
     return _chances(weight.index_add(0, x.col_indices(), x.values().abs().double() * degree[rows_of(x)]), share, most)
 
