@@ -25,6 +25,7 @@ from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.gcn import GCN
 from manyviews_graphs.graphgpt.circuits import follow
+from manyviews_graphs.graphgpt.draws import Draws
 from manyviews_graphs.graphgpt.encoder import GraphGPT
 from manyviews_graphs.graphgpt.repeats import repeats
 from manyviews_graphs.graphgpt.serial import NODE, Serial, label_words, serialise
@@ -57,8 +58,8 @@ def arrays(graph: nx.Graph) -> tuple[np.ndarray, np.ndarray, int]:
     return ends[:, 0], ends[:, 1], len(graph)
 
 
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
+def drawn(seed: int = 0, graphs: int = 1) -> Draws:
+    return Draws.of(seed, np.arange(graphs))
 
 
 def fewest(graph: nx.Graph) -> int:
@@ -95,7 +96,7 @@ def test_a_circuit_goes_along_every_edge_of_its_part_once(seed: int) -> None:
     one, two, _ = arrays(nx.disjoint_union_all(graphs))
     some = one < 12
     one, two = np.concatenate([one, one[some]]), np.concatenate([two, two[some]])
-    following = follow(one, two, rng(seed))
+    following = follow(one, two, np.random.default_rng(seed).random((3, 2 * len(one))))
     leaves = np.stack([one, two], axis=1).ravel()
     graph = nx.Graph(zip(one.tolist(), two.tolist(), strict=True))
     for part in nx.connected_components(graph):
@@ -109,7 +110,7 @@ def test_a_circuit_goes_along_every_edge_of_its_part_once(seed: int) -> None:
 
 
 def test_without_edges_there_is_no_circuit() -> None:
-    assert follow(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), rng()).tolist() == []
+    assert follow(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((3, 0))).tolist() == []
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -117,7 +118,7 @@ def test_without_edges_there_is_no_circuit() -> None:
 def test_a_walk_covers_all_and_is_cut_off_behind_its_last_new_edge(name: str, seed: int) -> None:
     graph = GRAPHS[name]
     one, two, nodes = arrays(graph)
-    steps = walk(Ends(one, two, np.zeros(nodes, dtype=np.int64)), rng(seed))
+    steps = walk(Ends(one, two, np.zeros(nodes, dtype=np.int64)), drawn(seed))
     assert set(steps.node.tolist()) == set(range(nodes))
     assert steps.edge[0] == -1
     for before, node, edge in zip(steps.node[:-1].tolist(), steps.node[1:].tolist(), steps.edge[1:].tolist(), strict=True):
@@ -142,10 +143,10 @@ def test_a_walk_covers_all_and_is_cut_off_behind_its_last_new_edge(name: str, se
 def test_walks_differ_begin_anywhere_and_repeat_under_a_seed() -> None:
     one, two, nodes = arrays(nx.karate_club_graph())
     ends = Ends(one, two, np.zeros(nodes, dtype=np.int64))
-    walks = [walk(ends, rng(seed)).node.tolist() for seed in range(30)]
+    walks = [walk(ends, drawn(seed)).node.tolist() for seed in range(30)]
     assert len({tuple(nodes) for nodes in walks}) == 30
     assert len({nodes[0] for nodes in walks}) > 8
-    assert walk(ends, rng(3)).node.tolist() == walks[3]
+    assert walk(ends, drawn(3)).node.tolist() == walks[3]
 
 
 def test_of_equal_choices_each_is_drawn() -> None:
@@ -153,7 +154,7 @@ def test_of_equal_choices_each_is_drawn() -> None:
     graph = nx.Graph([(0, 1), (1, 2), (2, 0), (0, 3), (3, 4), (4, 0)])
     one, two, nodes = arrays(graph)
     ends = Ends(one, two, np.zeros(nodes, dtype=np.int64))
-    counts = Counter(tuple(walk(ends, rng(seed), np.array([0])).node.tolist()) for seed in range(800))
+    counts = Counter(tuple(walk(ends, drawn(seed), np.array([0])).node.tolist()) for seed in range(800))
     assert len(counts) == 8
     assert min(counts.values()) > 50
 
@@ -163,7 +164,7 @@ def test_graphs_of_a_batch_are_walked_one_after_another_and_seeds_begin() -> Non
     one, two, _ = arrays(graph)
     owners = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1])  # the first graph has three parts
     for seed in range(20):
-        steps = walk(Ends(one, two, owners), rng(seed), seeds=np.array([5, 9]))
+        steps = walk(Ends(one, two, owners), drawn(seed, 2), seeds=np.array([5, 9]))
         assert owners[steps.node].tolist() == sorted(owners[steps.node].tolist())
         assert steps.node[0] == 5
         assert steps.node[owners[steps.node] == 1][0] == 9
@@ -184,7 +185,7 @@ def labelled(graph: nx.Graph, lengths: list[int], *, directed: bool = False) -> 
 
 def written(batch: GraphBatch, spec: GraphSpec = LABELS, seed: int = 0) -> Serial:
     words = Vocabulary.of(spec)
-    return serialise(batch.x, batch.edges, batch.lengths, batch.edge_x, words, rng(seed), seeded=batch.seeded)
+    return serialise(batch.x, batch.edges, batch.lengths, batch.edge_x, words, drawn(seed, len(batch)), seeded=batch.seeded)
 
 
 def read_back(serial: Serial, words: Vocabulary) -> list[tuple[nx.DiGraph, dict[int, int]]]:
@@ -254,7 +255,7 @@ def test_nodes_are_numbered_by_first_visit_and_read_there() -> None:
 def test_edges_between_neighbourhoods_are_left_out(seeded: GraphBatch) -> None:
     """Node 4 is a neighbour of two seeds, and stands with the first."""
     spec = GraphSpec(channels=5, edge_channels=3, samples="neighbourhoods", paths=True)
-    serial = serialise(seeded.x, seeded.edges, seeded.lengths, seeded.edge_x, Vocabulary.of(spec), rng(), seeded=True)
+    serial = serialise(seeded.x, seeded.edges, seeded.lengths, seeded.edge_x, Vocabulary.of(spec), drawn(0, 3), seeded=True)
     starts = serial.lengths.starts().tolist()
     assert serial.node[starts].tolist() == [0, 3, 6]
     assert [graph.number_of_nodes() for graph, _ in read_back(serial, Vocabulary.of(LABELS))] == [3, 3, 2]
@@ -344,7 +345,7 @@ def test_numbers_of_nodes_and_edges_are_read_where_they_come_first(two_graphs: G
     spec = GraphSpec(channels=5, edge_channels=3, samples="graphs", paths=True)
     words = Vocabulary.of(spec)
     assert (words.numbers, words.edge_numbers) == (5, 3)
-    serial = serialise(two_graphs.x, two_graphs.edges, two_graphs.lengths, two_graphs.edge_x, words, rng())
+    serial = serialise(two_graphs.x, two_graphs.edges, two_graphs.lengths, two_graphs.edge_x, words, drawn(0, 3))
     net, batch = encoder(spec), replace(two_graphs, path=serial)
     plain = net.embedding(net.classes(batch))
     expected = plain.clone()
@@ -421,19 +422,37 @@ def collection(folder: Path, **more) -> dict:
     return {"source": "graph", "path": str(folder / "graphs.npz"), "paths": True, **more}
 
 
+def paths(source: GraphSource, *index: int) -> dict[int, list[int]]:
+    """The words and numbers of each of these graphs, read in one batch."""
+    path = source.batch(np.array(index)).path
+    codes = torch.where(path.word == NODE, 1000 + (path.number + path.shift[path.lengths.owners()]) % 997, path.word)
+    return {i: part.tolist() for i, part in zip(index, codes.split(path.lengths.tensor.tolist()), strict=True)}
+
+
 def test_a_source_draws_paths_by_seed_and_index(tmp_path: Path) -> None:
     data = collection(tmp_path)
     del data["source"]
     source = GraphSource(**data)
     assert source.spec.paths
-    batches = [source.batch(np.array(index)) for index in ([0, 1], [0, 1], [1, 0], [0, 2])]
-    assert torch.equal(batches[0].path.number, batches[1].path.number)
-    firsts = [batch.path.node[batch.path.word == NODE][:4].tolist() for batch in (batches[0], batches[3])]
-    assert firsts[0] != firsts[1]  # the same graph, in another batch
-    again = GraphSource.reading(data["path"], source.spec)
-    assert torch.equal(again.batch(np.array([0, 1])).path.number, batches[0].path.number)
-    moved = batches[0].to(torch.device("meta"))
+    assert paths(source, 5, 3, 7) == paths(source, 5, 3, 7)
+    assert paths(source, 5, 3, 7)[3] != paths(source, 5, 3, 8)[3]  # training draws anew
+    assert paths(source, 3)[3] == paths(source, 3, 5)[3] == paths(source, *range(24))[3]  # evaluation does not
+    assert paths(GraphSource(**data, seed=1), 3) != paths(source, 3)
+    assert paths(GraphSource.reading(data["path"], source.spec), 2, 4) == paths(source, 2, 4)
+    moved = source.batch(np.array([0])).to(torch.device("meta"))
     assert moved.path.word.device.type == "meta"
+
+
+def test_draws_are_uniform_and_of_their_own() -> None:
+    draws = Draws.of(0, np.arange(4))
+    sample, number = np.repeat(np.arange(4), 5000), np.tile(np.arange(5000), 4)
+    uniform = [draws.uniform(sample, number, use) for use in (0, 1)]
+    for values in (uniform[0], uniform[0][:5000], uniform[1]):
+        assert abs(values.mean() - 0.5) < 0.02
+        assert abs(values.var() - 1 / 12) < 0.005
+        assert 0 <= values.min() < values.max() < 1
+    columns = np.array([uniform[0][:5000], uniform[0][5000:10000], uniform[1][:5000], np.roll(uniform[0][:5000], 1)])
+    assert np.abs(np.corrcoef(columns) - np.eye(4)).max() < 0.06
 
 
 def test_a_path_through_one_large_graph_is_refused() -> None:

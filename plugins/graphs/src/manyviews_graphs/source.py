@@ -17,6 +17,7 @@ from manyviews.source import Labels, Pairs, Source, Spec
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.describe import describe
 from manyviews_graphs.fit import Features, Wishes
+from manyviews_graphs.graphgpt.draws import Draws
 from manyviews_graphs.graphgpt.serial import Serial, serialise
 from manyviews_graphs.graphgpt.vocabulary import Vocabulary
 from manyviews_graphs.leave_out import without_bad
@@ -168,16 +169,16 @@ class GraphSource(Source):
         index = np.asarray(index)
         if self.samples == "graph" and len(index) == 1:
             return self._whole
-        rng = np.random.default_rng([self._seed, *index.tolist()])
         if self.samples == "neighbourhoods":
+            rng = np.random.default_rng([self._seed, *index.tolist()])
             batch = self._store.neighbourhoods(index, self._neighbours, rng)
         else:
             batch = self._store.graphs(index)
-        return batch if self._words is None else replace(batch, path=self._path(batch, self._words, rng))
+        return batch if self._words is None else replace(batch, path=self._path(batch, self._words, index))
 
-    @staticmethod
-    def _path(batch: GraphBatch, words: Vocabulary, rng: np.random.Generator) -> Serial:
-        return serialise(batch.x, batch.edges, batch.lengths, batch.edge_x, words, rng, seeded=batch.seeded)
+    def _path(self, batch: GraphBatch, words: Vocabulary, index: Int[np.ndarray, "samples"]) -> Serial:
+        draws = Draws.of(self._seed, index)
+        return serialise(batch.x, batch.edges, batch.lengths, batch.edge_x, words, draws, seeded=batch.seeded)
 
     @cached_property
     def _whole(self) -> GraphBatch:

@@ -10,12 +10,14 @@ is a loop.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 
-def follow(one: Int[np.ndarray, "edges"], two: Int[np.ndarray, "edges"], rng: np.random.Generator) -> Int[np.ndarray, "darts"]:
+def follow(
+    one: Int[np.ndarray, "edges"], two: Int[np.ndarray, "edges"], chance: Float[np.ndarray, "three darts"]
+) -> Int[np.ndarray, "darts"]:
     """For each dart the next one of a circuit; dart 2e leaves edge e's first end, 2e + 1 its second.
 
     Walking `next[dart]` from any dart goes along every edge of its connected part once and comes back.
@@ -23,17 +25,16 @@ def follow(one: Int[np.ndarray, "edges"], two: Int[np.ndarray, "edges"], rng: np
     Args:
         one: First end of each edge; an edge may come several times. Every node has an even number of ends.
         two: Second end.
-        rng: Draws pairs and meetings.
+        chance: Three random numbers of each dart: for pairs, for where trails meet, and for which meetings join them.
     """
     leaves = np.stack([one, two], axis=1).ravel()
-    by_node = np.lexsort((rng.random(len(leaves)), leaves))
-    pairs = by_node.reshape(-1, 2)
-    partner = _partners(pairs, _chosen(pairs, leaves[pairs[:, 0]], rng))
+    pairs = np.lexsort((chance[0], leaves)).reshape(-1, 2)
+    partner = _partners(pairs, _chosen(pairs, leaves[pairs[:, 0]], chance[1:, pairs[:, 0]]))
     return partner[np.arange(len(leaves)) ^ 1]
 
 
 def _chosen(
-    pairs: Int[np.ndarray, "pairs two"], node: Int[np.ndarray, "pairs"], rng: np.random.Generator
+    pairs: Int[np.ndarray, "pairs two"], node: Int[np.ndarray, "pairs"], chance: Float[np.ndarray, "two pairs"]
 ) -> Bool[np.ndarray, "pairs"]:
     """Which pairs exchange partners with the next pair, which is one of the same node."""
     trail = _trails(pairs)
@@ -41,16 +42,15 @@ def _chosen(
     chosen = np.zeros(len(pairs), dtype=bool)
     if not len(meets):
         return chosen
-    meets = rng.permutation(meets)
+    meets = meets[np.argsort(chance[0, meets])]
     low, high = np.sort(np.stack([trail[meets], trail[meets + 1]]), axis=0)
     trails = int(trail.max()) + 1
     _, first = np.unique(low * trails + high, return_index=True)  # one meeting of each two trails
     low, high, meets = low[first], high[first], meets[first]
-    weights = rng.permutation(len(meets)) + 1.0
-    forest = minimum_spanning_tree(csr_array(coo_array((weights, (low, high)), shape=(trails, trails))))
-    kept = np.zeros(len(meets) + 1, dtype=bool)
-    kept[forest.data.astype(np.int64)] = True
-    chosen[meets[kept[weights.astype(np.int64)]]] = True
+    order = np.argsort(chance[1, meets])
+    turns = np.arange(1.0, len(meets) + 1)
+    forest = minimum_spanning_tree(csr_array(coo_array((turns, (low[order], high[order])), shape=(trails, trails))))
+    chosen[meets[order][forest.data.astype(np.int64) - 1]] = True
     return chosen
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from manyviews.lengths import Lengths
 from manyviews_graphs.edges import Edges
+from manyviews_graphs.graphgpt.draws import Draws
 from manyviews_graphs.graphgpt.vocabulary import BACK, BOTH, END, JUMP, Labels, Vocabulary
 from manyviews_graphs.graphgpt.walk import Ends, Walk, walk
 
@@ -66,7 +67,7 @@ def serialise(
     lengths: Lengths,
     edge_x: Float[Tensor, "edges edge_channels"] | None,
     vocabulary: Vocabulary,
-    rng: np.random.Generator,
+    draws: Draws,
     *,
     seeded: bool = False,
 ) -> Serial:
@@ -78,12 +79,12 @@ def serialise(
         lengths: Nodes of each sample.
         edge_x: Features of edges.
         vocabulary: The words.
-        rng: Draws.
+        draws: Of each sample.
         seeded: Walks begin at each sample's first node.
     """
     owners, starts = lengths.owners().numpy(), lengths.starts().numpy()
     ends = _ends(edges, owners)
-    steps = walk(ends, rng, starts if seeded else None)
+    steps = walk(ends, draws, starts if seeded else None)
     first = _first_visits(steps.node)
     edge, sign = _directed(edges, steps)
     columns = [
@@ -98,7 +99,8 @@ def serialise(
     word = words[where]
     node = word == NODE
     number = _numbers(steps.node, first, owners, starts)
-    shift = rng.integers(0, 2**31, len(lengths))
+    every = np.arange(len(lengths))
+    shift = (draws.uniform(every, np.zeros_like(every), 5) * 2**31).astype(np.int64)
     return Serial(
         torch.from_numpy(word),
         torch.from_numpy(np.where(node, number[visit], 0)),

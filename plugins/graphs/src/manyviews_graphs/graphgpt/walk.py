@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from manyviews_graphs.graphgpt.circuits import follow
+from manyviews_graphs.graphgpt.draws import Draws
 from manyviews_graphs.graphgpt.repeats import repeats
 
 
@@ -42,19 +43,21 @@ class Walk:
     """Whether that edge is walked for the first time."""
 
 
-def walk(ends: Ends, rng: np.random.Generator, seeds: Int[np.ndarray, "graphs"] | None = None) -> Walk:
+def walk(ends: Ends, draws: Draws, seeds: Int[np.ndarray, "graphs"] | None = None) -> Walk:
     """A random one.
 
     Args:
         ends: The edges.
-        rng: Draws.
+        draws: Of each graph.
         seeds: The node at which each graph's walk begins; None: anywhere.
     """
     twice = repeats(ends.one, ends.two, ends.nodes)
     edges = np.concatenate([np.arange(len(ends.one)), twice])
     leaves = np.stack([ends.one[edges], ends.two[edges]], axis=1).ravel()
-    first, begin = _parts(ends, leaves, rng, seeds)
-    darts, part = _read_off(follow(ends.one[edges], ends.two[edges], rng), begin)
+    names = _darts(ends, edges, leaves)
+    first, begin = _parts(ends, leaves, names, draws, seeds)
+    chance = np.stack([draws.uniform(names.owner, names.number, use) for use in range(3)])
+    darts, part = _read_off(follow(ends.one[edges], ends.two[edges], chance), begin)
     walked = edges[darts // 2]
     new = _firsts(walked)
     kept = _until_the_last(new, part, len(begin))
@@ -63,23 +66,46 @@ def walk(ends: Ends, rng: np.random.Generator, seeds: Int[np.ndarray, "graphs"] 
     return Walk(np.insert(leaves[darts ^ 1], at, first), np.insert(walked, at, -1), np.insert(new, at, False))
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What each of many things is called: its graph, and a number within that."""
+
+    owner: Int[np.ndarray, "things"]
+    number: Int[np.ndarray, "things"]
+
+
+def _darts(ends: Ends, edges: Int[np.ndarray, "walked"], leaves: Int[np.ndarray, "darts"]) -> _Names:
+    """Darts by edge, by which time it is walked, and by side."""
+    owner = ends.owners[ends.one]
+    own = np.arange(len(owner)) - np.searchsorted(owner, owner)  # edges lie back to back, as graphs do
+    again = np.arange(len(edges)) >= len(owner)
+    number = 4 * own[edges] + 2 * again
+    return _Names(ends.owners[leaves], np.stack([number, number + 1], axis=1).ravel())
+
+
 def _parts(
-    ends: Ends, leaves: Int[np.ndarray, "darts"], rng: np.random.Generator, seeds: Int[np.ndarray, "graphs"] | None
+    ends: Ends,
+    leaves: Int[np.ndarray, "darts"],
+    darts: _Names,
+    draws: Draws,
+    seeds: Int[np.ndarray, "graphs"] | None,
 ) -> tuple[Int[np.ndarray, "parts"], Int[np.ndarray, "parts"]]:
     """The connected parts in the order of the walk: the node where each begins, and a dart that leaves it (-1: none does)."""
     ones = np.ones(len(ends.one), dtype=np.int8)
     parts, part = connected_components(coo_array((ones, (ends.one, ends.two)), shape=(ends.nodes, ends.nodes)), directed=False)
     # Every dart is a place to begin at, and so is a node that none leaves.
     alone = np.flatnonzero(np.bincount(leaves, minlength=ends.nodes) == 0)
-    node = np.concatenate([leaves, alone])
-    dart = np.concatenate([np.arange(len(leaves)), np.full(len(alone), -1)])
-    chance, turn = rng.random(len(node)), rng.random(parts)
+    node, dart = np.concatenate([leaves, alone]), np.concatenate([np.arange(len(leaves)), np.full(len(alone), -1)])
+    chance = np.concatenate([draws.uniform(darts.owner, darts.number, 3), np.zeros(len(alone))])
     if seeds is not None:
         chance = np.where(np.isin(node, seeds), chance - 1, chance)
-        turn[part[seeds]] = -1
     begins = np.lexsort((chance, part[node]))
     begins = begins[np.searchsorted(part[node][begins], np.arange(parts))]
-    begins = begins[np.lexsort((turn, ends.owners[node[begins]]))]
+    owner = ends.owners[node[begins]]
+    turn = draws.uniform(owner, node[begins] - np.searchsorted(ends.owners, owner), 4)
+    if seeds is not None:
+        turn = np.where(np.isin(node[begins], seeds), -1, turn)
+    begins = begins[np.lexsort((turn, owner))]
     return node[begins], dart[begins]
 
 
