@@ -10,9 +10,10 @@ import torch
 from torch.testing import assert_close
 
 from manyviews.errors import DataError
+from manyviews.evaluate.clustering import Clustering
 from manyviews.evaluate.effective_rank import EffectiveRank
 from manyviews.evaluate.online import OnlineEvaluation
-from manyviews.evaluate.plan import Planned
+from manyviews.evaluate.plan import Planned, missing
 from manyviews.evaluate.run import evaluate
 from manyviews.evaluate.task import Embedded, Scores, Task
 from manyviews.evaluate.units import Units
@@ -108,3 +109,14 @@ def test_a_task_of_every_unit_is_given_those_of_no_split() -> None:
     assert table.metrics()["all/raw_input/features/units"] == 64
     OnlineEvaluation((Planned("all", task, 1),), Public())(encoder(Public()), 1)
     assert task.given == [["", "test", "train", "valid"], ["", "train", "valid"]]
+
+
+def test_a_task_of_classes_is_missed_where_labels_are_numbers() -> None:
+    class Measured(ToySource):
+        def labels(self) -> Labels:
+            return Labels("size", "regression", np.arange(64.0))
+
+    assert missing(Clustering(), Measured()) == "classes"
+    assert missing(Clustering(), ToySource()) is None
+    with pytest.raises(DataError, match="task 'clusters' needs classes, and Measured has none"):
+        evaluate({}, Measured(), (Planned("clusters", Clustering()),))

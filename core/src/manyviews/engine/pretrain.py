@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError, keyed
 from manyviews.evaluate.embed import evaluating
 from manyviews.evaluate.online import OnlineEvaluation
-from manyviews.evaluate.plan import Planned, missing
+from manyviews.evaluate.plan import Need, Planned, missing
 from manyviews.plugins.registry import registry
 from manyviews.recipe.errors import located
 from manyviews.recipe.load import load_recipe, to_yaml
@@ -117,7 +117,7 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
 
 def _name_left_out(tasks: Sequence[Planned], source: Source) -> None:
     """Tasks that need labels or pairs, where the data have none."""
-    for lack in ("labels", "pairs"):
+    for lack in get_args(Need):
         without = ", ".join(item.name for item in tasks if missing(item.task, source) == lack)
         if without and distributed.rank() == 0:
             print(f"The data have no {lack}: {without} left out of the evaluation", file=sys.stderr)

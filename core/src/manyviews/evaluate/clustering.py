@@ -39,6 +39,7 @@ class Clustering(Task):
     """
 
     needs_labels = True
+    needs_classes = True
     every_unit = True
     better = {"nmi": "higher", "ari": "higher", "accuracy": "higher"}  # noqa: RUF012
 

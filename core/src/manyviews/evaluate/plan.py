@@ -52,10 +52,16 @@ def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form
     return tuple(planned)
 
 
-def missing(task: Task, source: Source) -> Literal["labels", "pairs"] | None:
+Need = Literal["labels", "classes", "pairs"]
+
+
+def missing(task: Task, source: Source) -> Need | None:
     """What the task needs and the source has not; None where it has all."""
-    if task.needs_labels and source.labels() is None:
+    labels = source.labels()
+    if task.needs_labels and labels is None:
         return "labels"
+    if task.needs_classes and labels is not None and labels.kind != "classification":
+        return "classes"
     return "pairs" if task.needs_pairs and source.pairs() is None else None
 
 

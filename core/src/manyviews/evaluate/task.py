@@ -75,6 +75,8 @@ class Task(ABC):
     """Judges embeddings. The constructor's keyword-only parameters are the recipe's."""
 
     needs_labels: ClassVar[bool]
+    needs_classes: ClassVar[bool] = False
+    """Of its labels: numbers will not do."""
     needs_pairs: ClassVar[bool] = False
     """It judges pairs, and is given their units."""
     every_unit: ClassVar[bool] = False

@@ -41,6 +41,7 @@ class GraphClassification(Task):
     """
 
     needs_labels = True
+    needs_classes = True
     every_unit = True
     better = {"micro_f1": "higher"}  # noqa: RUF012
 

@@ -43,6 +43,7 @@ class NodeClassification(Task):
     """
 
     needs_labels = True
+    needs_classes = True
     better = {"accuracy": "higher", "accuracy_best_valid": "higher", "valid_accuracy": "higher"}  # noqa: RUF012
 
     def __init__(
