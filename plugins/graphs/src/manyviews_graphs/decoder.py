@@ -11,6 +11,7 @@ from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.mask import Mask
 from manyviews.view import View
+from manyviews_graphs.nets.products import product
 
 
 class GraphDecoder(Decoder):
@@ -30,7 +31,7 @@ class GraphDecoder(Decoder):
     def forward(self, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked out"]:
         lengths = view.layout.lengths
         wanted = asked.any().index(lengths)
-        predictions = self.trunk(self.inwards(encoding.tokens), view.batch, wanted, encoding.present)
+        predictions = self.trunk(product(encoding.tokens, self.inwards.weight.t()), view.batch, wanted, encoding.present)
         if asked.sets == 1:
             return predictions
         # what is asked for in one set is as hidden from the others: all of it is zero

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from manyviews.objectives.shared import exact, full
+from manyviews.objectives.shared import exact
 from manyviews_graphs.nets.hop import Hop
-from manyviews_graphs.nets.rows import Nodes, product_type
+from manyviews_graphs.nets.products import multiplied, product, product_type
+from manyviews_graphs.nets.rows import Nodes
 
 SPARSE_COST = 10
 """Time of a multiplication and addition in a sparse product, in those of a dense one (CPU, one thread, float32)."""
@@ -45,7 +46,7 @@ def sums_first(x: Nodes, hop: Hop, heads: int, channels: int, each: int) -> bool
 def each_head(received: Float[Tensor, "nodes heads channels"], weight: Float[Tensor, "channels heads out"]) -> Tensor:
     """(nodes, heads, out): each head's rows times its own weights, at least float32."""
     if weight.shape[1] == 1:
-        return full(received[:, 0] @ weight[:, 0])[:, None]
+        return product(received[:, 0], weight[:, 0])[:, None]
     result: Tensor = _EachHead.apply(received, weight)  # type: ignore[no-untyped-call]
     return result
 
@@ -76,5 +77,5 @@ def _by_head(left: Tensor, right: Tensor) -> Tensor:
     """(rows, heads, inner) times (inner, heads, columns), written in place."""
     out = left.new_empty(left.shape[0], left.shape[1], right.shape[2])
     for head in range(left.shape[1]):
-        torch.mm(left[:, head], right[:, head], out=out[:, head])
+        out[:, head] = multiplied(left[:, head], right[:, head])
     return out

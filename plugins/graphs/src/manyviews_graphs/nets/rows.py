@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from manyviews.objectives.shared import exact, full
+from manyviews.objectives.shared import exact
 from manyviews_graphs.nets.dropout import draw, dropout, share
+from manyviews_graphs.nets.products import multiplied, product, product_type
 from manyviews_graphs.nets.sums import sparse_product
 
 
@@ -58,17 +59,9 @@ def dropped(x: Nodes, p: float, training: bool) -> Nodes:
 def times(x: Nodes, weight: Float[Tensor, "channels out"]) -> Float[Tensor, "nodes out"]:
     """`x @ weight`, at least float32."""
     if isinstance(x, Tensor):
-        return full(x @ weight)
-    product: Tensor = _Product.apply(weight, x.token, x)  # type: ignore[no-untyped-call]
-    return product
-
-
-def product_type(like: Tensor) -> torch.dtype:
-    """The type that products of dense matrices are computed in here."""
-    kind = like.device.type
-    if torch.is_autocast_enabled(kind) and like.dtype == torch.float32:
-        return torch.get_autocast_dtype(kind)
-    return like.dtype
+        return product(x, weight)
+    result: Tensor = _Product.apply(weight, x.token, x)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _Product(torch.autograd.Function):
@@ -77,12 +70,16 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(weight, token)
         ctx.rows, ctx.kind = rows, product_type(weight)
         with exact(weight):
-            product = sparse_product(rows.x, weight)
+            result = sparse_product(rows.x, weight)
             if len(rows.places):
                 scaled = (token * rows.scale)[:, None] * weight
-                of_tokens = scaled.sum(0).expand(len(rows.places), -1) if rows.kept is None else rows.kept @ scaled.to(ctx.kind)
-                product.index_copy_(0, rows.places, of_tokens.to(product.dtype))
-        return product
+                of_tokens = (
+                    scaled.sum(0).expand(len(rows.places), -1)
+                    if rows.kept is None
+                    else multiplied(rows.kept, scaled.to(ctx.kind))
+                )
+                result.index_copy_(0, rows.places, of_tokens.to(result.dtype))
+        return result
 
     @staticmethod
     @once_differentiable
@@ -97,7 +94,7 @@ class _Product(torch.autograd.Function):
             if rows.kept is None:
                 to_scaled = withheld.sum(0).expand(len(token), -1) * rows.scale
             else:
-                to_scaled = (rows.kept.t() @ withheld.to(ctx.kind)).to(weight.dtype).mul_(rows.scale)
+                to_scaled = multiplied(rows.kept.t(), withheld.to(ctx.kind)).to(weight.dtype).mul_(rows.scale)
             to_weight.addcmul_(token[:, None], to_scaled)
             return to_weight, torch.linalg.vecdot(to_scaled, weight), None
 
