@@ -78,10 +78,13 @@ def test_names_and_rhythm() -> None:
     assert metrics == online(model, 20)
 
 
-def test_labels_of_samples_are_refused_for_tokens_when_these_are_counted() -> None:
+def test_tokens_have_the_label_of_their_sample_where_samples_are_labelled() -> None:
     source = Watched()
+    units = OnlineEvaluation((Planned("p", LinearProbe()),), source, unit="token").units(encoder(source))
+    assert list(units.labels.values) == [label for label in source.labels().values for _ in range(8)]
+    source.labels = lambda: Labels("odd", "classification", np.zeros(65, np.int64))
     online = OnlineEvaluation((Planned("p", LinearProbe()),), source, unit="token")
-    with pytest.raises(DataError, match=r"64 labels .* for 512 units; expected one for each\nThese are labels of samples"):
+    with pytest.raises(DataError, match=r"65 labels 'odd' for 512 units; expected one for each"):
         online.units(encoder(source))
 
 

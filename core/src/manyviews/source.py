@@ -32,7 +32,7 @@ class Spec(BaseModel):
 
 @dataclass(frozen=True)
 class Labels:
-    """What probes are to predict, for every sample (or every token where the unit is a token)."""
+    """What probes are to predict, for every sample, or for every token: then in recipes whose unit is the token alone."""
 
     name: str
     kind: Literal["classification", "regression"]

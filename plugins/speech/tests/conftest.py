@@ -11,5 +11,5 @@ from manyviews_speech.synth import write_sounds
 
 @pytest.fixture
 def sounds(tmp_path: Path) -> Path:
-    """The manifest of 24 small sounds."""
+    """The manifest of 30 small sounds."""
     return write_sounds(tmp_path)

@@ -21,7 +21,7 @@ from manyviews_speech.source import AudioSource
 from manyviews_speech.transformer import FrameTransformer
 from manyviews_speech.views import effects
 from manyviews_speech.views.bands import channel_bands, frame_bands
-from manyviews_speech.views.segments import Segments, mixed, warped
+from manyviews_speech.views.segments import FrameViews, Segments, mixed, warped
 from manyviews_speech.views.spec_augment import SpecAugment
 from manyviews_speech.views.tera import Tera
 from manyviews_speech.views.waves import WaveViews
@@ -107,7 +107,6 @@ def test_spec_augment_sets_bands_to_the_mean(source: AudioSource, encoder: Frame
 
 def test_segments_show_a_stretch_of_each_clip(source: AudioSource, encoder: FrameTransformer) -> None:
     generator = Segments(source.spec, mixup=0.0, warp=0.0, locals=1, global_crop=(0.5, 0.5), local_crop=(0.25, 0.25))
-    assert generator.gives == {Trait.SEVERAL_VIEWS}
     batch, views = made(generator, source, encoder)
     assert [view.role for view in views] == ["global", "global", "local"]
     for view, share in zip(views, (0.5, 0.5, 0.25), strict=True):
@@ -132,13 +131,12 @@ def test_a_segments_waveform_is_that_of_its_frames(source: AudioSource, encoder:
         assert_close(new[4:-4], old[4:-4], atol=1e-3, rtol=1e-3)  # at the ends the cut clip mirrors itself
 
 
-def test_without_crops_tokens_stay_aligned_and_local_views_hide(source: AudioSource, encoder: FrameTransformer) -> None:
-    generator = Segments(source.spec, global_crop=None, local_crop=None, locals=2, hidden=0.5)
-    assert generator.gives == {Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS, Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS}
-    _, views = made(generator, source, encoder)
+def test_frame_views_stay_aligned_and_local_ones_hide(source: AudioSource, encoder: FrameTransformer) -> None:
+    batch, views = made(FrameViews(source.spec, hidden=0.5, span=2), source, encoder, count=24)
     assert [view.hidden is None for view in views] == [True, True, False, False]
-    with pytest.raises(UserError, match=r"views\.hidden: spans are withheld from local views that are not cropped"):
-        Segments(source.spec, hidden=0.5)
+    assert all(view.batch.features.shape == batch.features.shape for view in views)
+    shares = [view.hidden.where.float().mean() for view in views[2:]]
+    assert_close(sum(shares) / 2, torch.tensor(0.5), atol=0.1, rtol=0)
 
 
 def test_mixup_adds_powers(source: AudioSource, encoder: FrameTransformer) -> None:

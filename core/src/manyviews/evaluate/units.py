@@ -47,7 +47,8 @@ class Units:
 
     @classmethod
     def of(cls, source: Source, counts: Int[np.ndarray, "samples"] | None = None) -> Units:
-        """The samples of a source; with `counts` (tokens of each sample) its tokens.
+        """The samples of a source; with `counts` (tokens of each sample) its tokens, which have their sample's label where
+        the source labels samples (the frames of a clip), and their own where it labels tokens (the nodes of a graph).
 
         Raises:
             DataError: there is not one label for every unit, or a pair names a unit that there is not.
@@ -55,15 +56,10 @@ class Units:
         counts = np.ones(len(source), dtype=np.int64) if counts is None else counts
         name, total = type(source).__name__, int(counts.sum())
         labels, groups, pairs = source.labels(), source.groups(), source.pairs()
+        if labels is not None and len(labels.values) == len(source) != total:
+            labels = take_labels(labels, np.repeat(np.arange(len(source)), counts))
         if labels is not None and len(labels.values) != total:
-            hint = (
-                "\nThese are labels of samples: choose `unit: sample`, or name no labels"
-                if len(labels.values) == len(source)
-                else ""
-            )
-            raise DataError(
-                f"{name}: {len(labels.values)} labels {labels.name!r} for {total} units; expected one for each{hint}"
-            )
+            raise DataError(f"{name}: {len(labels.values)} labels {labels.name!r} for {total} units; expected one for each")
         if pairs is not None and len(pairs.left) and (most := int(max(pairs.left.max(), pairs.right.max()))) >= total:
             raise DataError(f"{name}: a pair of {pairs.name!r} names unit {most}, and there are {total}")
         splits = np.repeat(source.splits(), counts)

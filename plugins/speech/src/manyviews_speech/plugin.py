@@ -23,6 +23,7 @@ def manyviews_domain() -> Domain:
                 "waveform": "manyviews_speech.wav2vec2:Wav2Vec2",
             },
             "views": {
+                "frame_views": "manyviews_speech.views.segments:FrameViews",
                 "segments": "manyviews_speech.views.segments:Segments",
                 "spec_augment": "manyviews_speech.views.spec_augment:SpecAugment",
                 "tera": "manyviews_speech.views.tera:Tera",

@@ -20,7 +20,7 @@ def tone(pitch: float, seconds: float, seed: int = 0, rate: int = RATE) -> Float
     return made
 
 
-def write_sounds(folder: Path, count: int = 24) -> Path:
+def write_sounds(folder: Path, count: int = 30) -> Path:
     """Wav files of three notes by two speakers, 0.3 to 0.7 s long, and a manifest; the manifest's path."""
     rows = ["path,note,speaker,split"]
     for number in range(count):

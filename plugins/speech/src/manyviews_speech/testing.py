@@ -52,10 +52,7 @@ TRIAL = Trial(
     variants={
         "speech/transformer": {"dropping": {"hide": "drop", "pool": "quarters"}, "post": {"norm": "post", "pool": "mean_std"}},
         "speech/patches": {"replacing": {"hide": "replace"}},
-        "speech/segments": {
-            "locals": {"locals": 1},
-            "frames": {"global_crop": None, "local_crop": None, "locals": 2, "hidden": 0.5},
-        },
+        "speech/segments": {"locals": {"locals": 1}},
         "speech/waves": {
             "rooms": {"mix": [5.0, 10.0], "reverb": [0.1, 0.3]},
             "speeds": {"speeds": [9, 11], "colour": 1.0},

@@ -1,7 +1,7 @@
 """Segments of clips, mixed and warped in the log-mel domain: the views of ATST (Li et al. 2022, 2024) and BYOL-A.
 
-With crops these are ATST-Clip's: two parts of a clip say the same as a whole. Without crops every view keeps its
-frames, so that tokens stay aligned, and views of role `local` have spans withheld: ATST-Frame's.
+Parts of a clip that say the same are ATST-Clip's views; whole clips whose frames stay aligned, some of them with spans
+withheld, are ATST-Frame's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
@@ -32,18 +31,18 @@ Part = Annotated[float, Field(gt=0, le=1)]
 
 
 class Segments(ViewGenerator):
-    """Global and local views of each clip for joint embedding.
+    """Parts of each clip, for the joint embedding of clips.
 
     Args:
         globals: Views of role `global`, which a teacher sees too.
         locals: Views of role `local`, for the student alone.
-        global_crop: Range of the share of a clip that a global view shows; null: all of it.
+        global_crop: Range of the share of a clip that a global view shows.
         local_crop: The same for local views.
         mixup: Most that another clip of the batch is mixed in by, in the domain of powers (log-mixup-exp).
         warp: Most that channels are stretched or pressed, and moved by: .1 moves the highest by a tenth.
-        hidden: Share of a local view's tokens that spans are to withhold, where nothing is cropped; 0: none.
-        span: Tokens of such a span.
     """
+
+    gives = frozenset({Trait.SEVERAL_VIEWS})
 
     def __init__(
         self,
@@ -52,49 +51,81 @@ class Segments(ViewGenerator):
         *,
         globals: Annotated[PositiveInt, Field(ge=2)] = 2,  # noqa: A002 - the field's own word for these views
         locals: NonNegativeInt = 0,  # noqa: A002
-        global_crop: tuple[Part, Part] | None = (0.6, 1.0),
-        local_crop: tuple[Part, Part] | None = (0.3, 0.6),
+        global_crop: tuple[Part, Part] = (0.6, 1.0),
+        local_crop: tuple[Part, Part] = (0.3, 0.6),
         mixup: Annotated[float, Field(ge=0, lt=1)] = 0.4,
         warp: Annotated[float, Field(ge=0, lt=1)] = 0.1,
-        hidden: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        span: PositiveInt = 5,
     ) -> None:
         super().__init__()
-        given = {"global_crop": global_crop, "local_crop": local_crop if locals else None}
-        refuse_descending(**{name: crop for name, crop in given.items() if crop is not None})
-        self.spec, self.mixup, self.warp, self.hidden, self.span = spec, mixup, warp, hidden, span
+        refuse_descending(global_crop=global_crop, local_crop=local_crop)
+        self.spec, self.mixup, self.warp = spec, mixup, warp
         self.plan = [("global", global_crop)] * globals + [("local", local_crop)] * locals
-        cropped = any(crop is not None for _, crop in self.plan)
-        if hidden and (cropped or not locals):
-            raise UserError("views.hidden: spans are withheld from local views that are not cropped; set `locals` and no crops")
-        aligned = frozenset() if cropped else frozenset({Trait.ALIGNED_TOKENS})
-        self.gives = (
-            frozenset({Trait.SEVERAL_VIEWS}) | aligned | ({Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS} if hidden else set())
-        )
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         features, frames = features_of(batch, self.spec)
         whole = replace(batch, features=features, frames=frames)
-        return tuple(self._view(whole, layout, role, crop, generator) for role, crop in self.plan)
-
-    def _view(
-        self, batch: AudioBatch, layout: Layout, role: str, crop: tuple[float, float] | None, generator: torch.Generator
-    ) -> View:
         frontend = frontend_of(self.spec, batch.wave.device)
-        if crop is not None:
-            batch = cropped(batch, frontend, host_uniform(generator, *crop), generator)
-            layout = self.cut(batch)
-        features, frames = batch.features, batch.frames
-        assert features is not None
-        assert frames is not None
-        if self.mixup:
-            features = mixed(features, frames, frontend, self.mixup, generator)
-        if self.warp:
-            features = warped(features, frames, self.warp, generator)
-        hidden = None
-        if self.hidden and role == "local":
-            hidden = Mask(spans(layout.lengths, self.hidden / self.span, self.span, generator)[None])
-        return View(replace(batch, features=features), layout, hidden, role=role)
+        views = []
+        for role, crop in self.plan:
+            part = cropped(whole, frontend, host_uniform(generator, *crop), generator)
+            views.append(View(altered(part, frontend, self.mixup, self.warp, generator), self.cut(part), role=role))
+        return tuple(views)
+
+
+class FrameViews(ViewGenerator):
+    """Whole clips, warped in frequency alone so that frames stay aligned; local views have spans withheld.
+
+    Args:
+        globals: Views of role `global`, which a teacher sees too.
+        locals: Views of role `local`, for the student alone.
+        mixup: Most that another clip of the batch is mixed in by, in the domain of powers (log-mixup-exp).
+        warp: Most that channels are stretched or pressed, and moved by.
+        hidden: Share of a local view's tokens that spans are to withhold.
+        span: Tokens of such a span.
+    """
+
+    gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS, Trait.HIDDEN_TOKENS, Trait.ASKED_TOKENS})
+
+    def __init__(
+        self,
+        spec: AudioSpec,
+        /,
+        *,
+        globals: PositiveInt = 2,  # noqa: A002
+        locals: PositiveInt = 2,  # noqa: A002
+        mixup: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+        warp: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        hidden: Annotated[float, Field(gt=0, lt=1)] = 0.65,
+        span: PositiveInt = 5,
+    ) -> None:
+        super().__init__()
+        self.spec, self.mixup, self.warp, self.hidden, self.span = spec, mixup, warp, hidden, span
+        self.roles = ["global"] * globals + ["local"] * locals
+
+    def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
+        features, frames = features_of(batch, self.spec)
+        whole = replace(batch, features=features, frames=frames)
+        frontend = frontend_of(self.spec, batch.wave.device)
+        views = []
+        for role in self.roles:
+            made = altered(whole, frontend, self.mixup, self.warp, generator)
+            # Spans overlap: so many starts cover the share wanted, 1 - (1 - start)^span.
+            start = 1 - (1 - self.hidden) ** (1 / self.span)
+            hidden = Mask(spans(layout.lengths, start, self.span, generator)[None]) if role == "local" else None
+            views.append(View(made, layout, hidden, role=role))
+        return tuple(views)
+
+
+def altered(batch: AudioBatch, frontend: Frontend, mixup: float, warp: float, generator: torch.Generator) -> AudioBatch:
+    """The same clips, mixed and warped; their waveforms are as before."""
+    features, frames = batch.features, batch.frames
+    assert features is not None
+    assert frames is not None
+    if mixup:
+        features = mixed(features, frames, frontend, mixup, generator)
+    if warp:
+        features = warped(features, frames, warp, generator)
+    return replace(batch, features=features)
 
 
 def cropped(batch: AudioBatch, frontend: Frontend, share: float, generator: torch.Generator) -> AudioBatch:

@@ -43,6 +43,9 @@ class WaveViews(ViewGenerator):
         partner: Every second view is of another clip of the same speaker; needs `data.partner: true`.
     """
 
+    gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS})
+    """Where speeds and speakers stay as they are."""
+
     def __init__(
         self,
         spec: AudioSpec,
@@ -72,7 +75,7 @@ class WaveViews(ViewGenerator):
             partner,
         )
         aligned = set(speeds) == {10} and not partner
-        self.gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS} if aligned else {Trait.SEVERAL_VIEWS})
+        self.gives = self.gives if aligned else self.gives - {Trait.ALIGNED_TOKENS}
         self.frontend = None if spec.features is None else Frontend.of(spec)
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
