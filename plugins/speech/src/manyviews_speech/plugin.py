@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from manyviews.domain import Domain
 from manyviews.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 @hookimpl
@@ -36,5 +42,14 @@ def manyviews_domain() -> Domain:
             "task": {},
         },
         recipes="manyviews_speech:recipes",
+        demo="manyviews_speech.demo:prepare",
         trial="manyviews_speech.testing:TRIAL",
     )
+
+
+@hookimpl
+def manyviews_doctor(path: Path) -> Sequence[str] | None:
+    """What is wrong with the sounds at `path`; None where there are none."""
+    from manyviews_speech.doctor import examine
+
+    return examine(path)

@@ -31,3 +31,27 @@ def write_sounds(folder: Path, count: int = 30) -> Path:
         rows.append(f"{name},{'abc'[note]},{speaker},{('train', 'train', 'valid', 'test')[number // 3 % 4]}")
     (folder / "sounds.csv").write_text("\n".join(rows) + "\n")
     return folder / "sounds.csv"
+
+
+INSTRUMENTS = {"flute": (0.1, 4.0), "reed": (1.5, 2.0), "string": (1.0, 9.0), "horn": (2.5, 1.0)}
+"""Weight of the overtones and speed of the decay."""
+
+
+def write_instruments(folder: Path, notes: int = 40) -> Path:
+    """Wav files of four instruments in three octaves, with noise, and a manifest; the manifest's path."""
+    rng = np.random.default_rng(0)
+    rows = ["path,instrument,octave"]
+    for instrument, (overtones, decay) in INSTRUMENTS.items():
+        for number in range(notes):
+            octave = 1 + number % 3
+            pitch = 110.0 * 2 ** (octave + rng.uniform(-0.5, 0.5))
+            time = np.arange(round(rng.uniform(0.3, 0.8) * RATE)) / RATE
+            weights = [np.exp(-k / max(overtones * rng.uniform(0.7, 1.3), 0.05)) for k in range(6)]
+            sound = sum(w * np.sin(2 * np.pi * pitch * (k + 1) * time + rng.uniform(0, 6)) for k, w in enumerate(weights))
+            sound = sound * np.exp(-decay * rng.uniform(0.7, 1.4) * time) * rng.uniform(0.05, 0.3)
+            noise = rng.normal(size=len(time)) * rng.uniform(0.002, 0.02)
+            name = f"{instrument}-{number}.wav"
+            soundfile.write(folder / name, (sound + noise).clip(-1, 1).astype(np.float32), RATE)
+            rows.append(f"{name},{instrument},{octave}")
+    (folder / "notes.csv").write_text("\n".join(rows) + "\n")
+    return folder / "notes.csv"

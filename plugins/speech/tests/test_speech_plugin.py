@@ -1,0 +1,74 @@
+"""The doctor, the demo's data, and torchaudio's extensions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from manyviews.errors import UserError
+from manyviews_speech import torchaudio_cpu
+from manyviews_speech.doctor import examine
+from manyviews_speech.plugin import manyviews_doctor
+from manyviews_speech.source import AudioSource
+from manyviews_speech.synth import RATE, tone, write_instruments
+
+
+def test_the_doctor_names_every_bad_file(sounds: Path) -> None:
+    assert examine(sounds) == []
+    folder = sounds.parent
+    soundfile.write(folder / "silent.wav", np.zeros(4000), RATE)
+    soundfile.write(folder / "clipped.wav", np.sign(tone(200.0, 0.5)), RATE)
+    soundfile.write(folder / "eight.wav", tone(200.0, 0.5), RATE, subtype="PCM_U8")
+    phase = tone(200.0, 0.5)
+    soundfile.write(folder / "phase.wav", np.stack([phase, -phase], axis=1), RATE)
+    (folder / "text.wav").write_text("no sound")
+    (folder / "half.wav").write_bytes((folder / "ada-0.wav").read_bytes()[:2000])
+    found = manyviews_doctor(folder)
+    assert len(found) == 6
+    for name, said in {
+        "silent.wav": "silence",
+        "clipped.wav": r"clipped: 100.0% of its samples are at full scale",
+        "eight.wav": "8 bits a sample",
+        "phase.wav": "two channels cancel out",
+        "text.wav": "cannot be read as sound",
+        "half.wav": "truncated: its header claims",
+    }.items():
+        lines = [line for line in found if f"/{name}" in line]
+        assert len(lines) == 1, name
+        assert said in lines[0]
+        assert "\n" not in lines[0]
+
+
+def test_the_doctor_leaves_what_is_not_sound_to_others(tmp_path: Path) -> None:
+    assert examine(tmp_path) is None
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    assert examine(tmp_path / "table.csv") is None
+
+
+def test_the_demos_notes_are_sounds_of_each_octave(tmp_path: Path) -> None:
+    source = AudioSource(path=write_instruments(tmp_path, notes=6), rate=None, target="instrument", hold_out={"octave": "3"})
+    assert len(source) == 24
+    assert (source.splits() == "test").sum() == 8
+    assert source.batch(np.arange(24)).features.isfinite().all()
+
+
+def test_extensions_are_set_aside_and_the_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "_torchaudio.so").write_bytes(b"x")
+    assert [path.name for path in torchaudio_cpu.extensions(tmp_path)] == ["_torchaudio.so"]
+    assert torchaudio_cpu.set_aside(tmp_path) == [tmp_path / "lib" / "set_aside" / "_torchaudio.so"]
+    assert torchaudio_cpu.extensions(tmp_path) == []
+    assert torchaudio_cpu.set_aside(tmp_path) == []
+    monkeypatch.setitem(sys.modules, "torchaudio", None)
+    with pytest.raises(UserError, match=r"torchaudio cannot be imported.*\n.*python -m manyviews_speech\.torchaudio_cpu"):
+        torchaudio_cpu.load()
+
+
+def test_setting_aside_twice_says_that_there_is_nothing_to_do() -> None:
+    told = subprocess.run([sys.executable, "-m", "manyviews_speech.torchaudio_cpu"], capture_output=True, text=True, check=True)
+    assert "nothing to do" in told.stdout or "has CUDA" in told.stdout
