@@ -57,7 +57,8 @@ def graph(folder: Path) -> dict[str, Any]:
     import numpy as np
 
     np.savez(folder / "graph.npz", **communities())
-    return {"data": {"source": "graph", "path": str(folder / "graph.npz")}, "unit": "token", "train": {"batch_size": 1}}
+    data = {"source": "graph", "path": str(folder / "graph.npz"), "splits": {"valid": 0.25, "test": 0.25}}
+    return {"data": data, "unit": "token", "train": {"batch_size": 1}}
 
 
 def neighbourhoods(folder: Path) -> dict[str, Any]:
@@ -82,6 +83,11 @@ def paths(folder: Path) -> dict[str, Any]:
 
 SMALL = {"width": 16, "layers": 2}
 WHOLE = ("graphs", "graph")
+OF_ONE_GRAPH = (
+    *("graphmae", "graphmae_citeseer", "graphmae_pubmed", "dgi", "grace", "bgrl", "cca_ssg", "paretognn"),
+    *("selftask_edge_mask", "selftask_attribute_mask", "selftask_node_property"),
+    *("selftask_pairwise_distance", "selftask_distance_cluster", "selftask_pairwise_similarity"),
+)
 TRIAL = Trial(
     data={
         "graphs": graphs,
@@ -117,6 +123,9 @@ TRIAL = Trial(
         "graphs/gin": (*WHOLE, "neighbourhoods"),
         "graphs/transformer": (*WHOLE, "placed"),
         "graphs/graphgpt": ("paths",),
+        **{f"graphs/{recipe}": ("graph",) for recipe in OF_ONE_GRAPH},
+        "graphs/graphmae_sampled": ("neighbourhoods",),
+        "graphs/graphmae_transformer": ("placed",),
     },
     single=("graph",),
 )
