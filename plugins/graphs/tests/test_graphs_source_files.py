@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import torch
 
+from manyviews.engine.parts import build_source
+from manyviews.recipe.load import load_recipe
+from manyviews.recipe.resolve import resolve
+from manyviews_graphs.demo import prepare
 from manyviews_graphs.source import GraphSource
 
 # One graph of 5 nodes: 0-1, 0-2, 1-2, 3 alone, 2-4.
@@ -321,3 +326,56 @@ def test_named_columns_are_standardised(tmp_path: Path) -> None:
     frame.to_csv(new / "nodes.csv", index=False)
     again = x_of(GraphSource.reading(str(new), source.spec))
     np.testing.assert_allclose(again, (X + np.array([1, 0, 0]) - X.mean(0)) / X.std(0), atol=1e-6)
+
+
+def test_the_demo_prepares_a_graph_that_its_recipe_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MANYVIEWS_DATA", raising=False)
+    demo = prepare(tmp_path)
+    recipe = resolve(load_recipe(demo.recipe, demo.overrides))
+    source = build_source(recipe)
+    assert source.spec.channels == 64
+    assert source.labels().classes == tuple("0123456789")
+    edges = source.batch(np.array([0])).edges
+    assert (source.labels().values[edges.source] == source.labels().values[edges.target]).mean() > 0.9
+
+
+@pytest.mark.realdata
+def test_the_demo_takes_cora_where_it_is(tmp_path: Path, realdata: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYVIEWS_DATA", str(realdata))
+    demo = prepare(tmp_path)
+    source = build_source(resolve(load_recipe(demo.recipe, demo.overrides)))
+    assert source.fingerprint()["nodes"] == 2708
+
+
+@pytest.mark.realdata
+def test_cora(realdata: Path) -> None:
+    source = GraphSource(path=str(realdata / "graphs" / "planetoid" / "Cora"))
+    batch = source.batch(np.array([0]))
+    assert (batch.lengths.total, len(batch.edges), source.spec.channels) == (2708, 10_556, 1433)
+    assert batch.x.layout == torch.sparse_csr
+    assert batch.x.values().shape == (49_216,)
+    assert dict(zip(*np.unique(source.labels().splits, return_counts=True), strict=True)) == {
+        "": 1068, "test": 1000, "train": 140, "valid": 500,
+    }  # fmt: skip
+    x = source.token_features(np.arange(2708))
+    np.testing.assert_allclose(x.sum(1), 1, rtol=1e-5)
+    saved = GraphSource(path=str(realdata / "graphs" / "planetoid" / "Cora" / "processed" / "data.pt"))  # PyG's own reading
+    assert torch.equal(saved.batch(np.array([0])).edges.source, batch.edges.source)
+    assert (saved.labels().values == source.labels().values).all()
+    assert (saved.labels().splits == source.labels().splits).all()
+    np.testing.assert_allclose(saved.token_features(np.arange(2708)), x, atol=1e-7)
+
+
+@pytest.mark.realdata
+def test_chameleon(realdata: Path) -> None:
+    folder = realdata / "graphs" / "csv"
+    files = {
+        "path": folder / "chameleon_edges.csv",
+        "nodes": folder / "chameleon_target.csv",
+        "node_features": folder / "chameleon.json",
+    }
+    source = GraphSource(**{key: str(file) for key, file in files.items()}, target="target")
+    assert (source.fingerprint()["nodes"], source.spec.channels) == (2277, 3132)
+    assert source.labels().kind == "regression"
+    assert len(source.batch(np.array([0])).edges) == 2 * 31_371
+    assert source.spec.undirected

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from manyviews.errors import DataError
 from manyviews_graphs.source import GraphSource
 from manyviews_graphs.spec import GraphSpec
 
@@ -230,3 +232,46 @@ def test_labels_of_nodes_that_training_did_not_meet_have_no_channel() -> None:
     assert source.token_features(np.arange(3)).tolist() == [[1, 0], [0, 1], [1, 0]]
     new = Data(x=torch.tensor([[5], [4]]), edge_index=torch.tensor([[0, 1], [1, 0]]))
     assert GraphSource.reading(new, source.spec).token_features(np.arange(2)).tolist() == [[0, 1], [0, 0]]
+
+
+def test_a_data_frame_has_a_graph_in_each_row() -> None:
+    frame = pd.DataFrame(
+        {
+            "edge_index": [[[0, 1], [1, 2]], [[], []], np.array([[0], [1]])],
+            "x": [[[1, 2], [3, 4], [5, 6]], [], np.array([[7.0, 8.0], [9.0, 10.0]])],
+            "edge_attr": [[[0.5], [1.5]], [], [[2.5]]],
+            "y": ["a", "b", "a"],
+        }
+    )
+    source = GraphSource(path=frame)
+    batch = source.batch(np.array([2, 1, 0]))
+    assert batch.lengths.tensor.tolist() == [2, 0, 3]
+    assert batch.x.tolist() == [[7, 8], [9, 10], [1, 2], [3, 4], [5, 6]]
+    assert batch.edge_x.ravel().tolist() == [2.5, 2.5, 0.5, 0.5, 1.5, 1.5]
+    assert source.labels().classes == ("a", "b")
+    with pytest.raises(DataError, match="no column 'edge_index'"):
+        GraphSource(path=frame[["x"]])
+    with pytest.raises(DataError, match=r"edge_index of row 0 has shape \(1, 2\); expected two lists"):
+        GraphSource(path=pd.DataFrame({"edge_index": [[[0, 1]]]}))
+    with pytest.raises(DataError, match="x of row 0 is no array of numbers"):
+        GraphSource(path=pd.DataFrame({"edge_index": [[[0], [1]]], "x": [[[1, 2], [3]]]}))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"path": one()},
+        {"path": [small(4, 1, 0), small(3, 0, 1)]},
+        {"path": Data(x=torch.tensor([[3], [5], [3]]), edge_index=torch.tensor([[0, 1], [1, 0]])), "features": "one_hot"},
+        {"path": nx.star_graph(4), "neighbours": [2]},
+    ],
+    ids=["graph", "graphs", "labels", "neighbourhoods"],
+)
+def test_the_example_is_read_as_the_spec_says(given: dict) -> None:
+    source = GraphSource(**given)
+    again = GraphSource.reading(source.example(), source.spec)
+    batch = again.batch(np.arange(len(again)))
+    assert batch.x.shape[1] == source.spec.channels
+    assert batch.edges.nodes == batch.lengths.total
+    assert len(again) == {"graph": 1, "graphs": 2, "neighbourhoods": 3}[source.samples]
+    assert GraphSource(path=hetero()).example() is None

@@ -46,6 +46,7 @@ def manyviews_domain() -> Domain:
             },
         },
         recipes="manyviews_graphs:recipes",
+        demo="manyviews_graphs.demo:prepare",
         trial="manyviews_graphs.testing:TRIAL",
     )
 

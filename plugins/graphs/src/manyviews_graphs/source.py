@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -16,6 +17,7 @@ from manyviews.errors import DataError
 from manyviews.source import Labels, Pairs, Source, Spec
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.describe import describe
+from manyviews_graphs.example import example
 from manyviews_graphs.fit import Features, Wishes
 from manyviews_graphs.graphgpt.draws import Draws
 from manyviews_graphs.graphgpt.serial import Serial, serialise
@@ -43,7 +45,7 @@ class GraphSource(Source):
     Args:
         path: A folder of Planetoid or TU, a folder with `edges.csv` and `nodes.csv`, an edge list (CSV, Parquet, Feather), an
             `.npz` or `.pt` file. In Python also PyG's `Data`, `HeteroData` or data set, a NetworkX graph, a list of these, or
-            a dictionary of arrays (`edge_index`, `x`, `y`).
+            a dictionary of arrays (`edge_index`, `x`, `y`), or a DataFrame with such a graph in each row.
         nodes: With an edge list, a table of nodes.
         node_features: With an edge list, features of nodes in a file of their own: `.npy` (mapped, not read) or SciPy's `.npz`
             by row, `.json` by id (lists of values, or of the numbers of the features that a node has).
@@ -145,8 +147,8 @@ class GraphSource(Source):
             "edges": len(raw.source),
             "data": raw.fingerprint,
         }
-        for note in self.notes:
-            log.warning("%s: %s", raw.where, note)
+        for note in self.notes:  # said once: what is read by a spec, was said when that was fitted
+            log.log(logging.WARNING if spec is None else logging.INFO, "%s: %s", raw.where, note)
 
     def _described(self, spec: GraphSpec, options: Options, paths: bool) -> GraphSpec:
         """With what a new file of the same kind is read by."""
@@ -220,6 +222,10 @@ class GraphSource(Source):
     def token_features(self, tokens: Int[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens features"]:
         """The features of nodes."""
         return self._store.nodes.dense(np.asarray(tokens))
+
+    def example(self) -> pd.DataFrame | None:
+        """A few graphs, a row each; made from the spec."""
+        return example(self.spec)
 
     def fingerprint(self) -> Mapping[str, Any]:
         return self._fingerprint

@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 from pydantic import GetPydanticSchema
 from pydantic_core import core_schema
 
 from manyviews.errors import DataError
-from manyviews_graphs.reading import arrays, planetoid, tables, tu, tu_lines
+from manyviews_graphs.reading import arrays, planetoid, rows_of_graphs, tables, tu, tu_lines
 from manyviews_graphs.reading.npy import Archive, Folder, Named
 from manyviews_graphs.reading.raw import Options, RawGraphs
 
@@ -80,6 +81,8 @@ def _of_memory(given: Any) -> Reader:
     name = type(given).__name__
     if isinstance(given, Mapping):
         return Reader("a dictionary of arrays", arrays.USES, lambda options: arrays.read(Named(given), options))
+    if isinstance(given, pd.DataFrame):
+        return Reader("a DataFrame of graphs", rows_of_graphs.USES, lambda options: rows_of_graphs.read(given, options))
     first = given[0] if isinstance(given, list | tuple) and given else given
     origins = {base.__module__.partition(".")[0] for base in type(first).__mro__}
     if "torch_geometric" in origins:
@@ -90,7 +93,7 @@ def _of_memory(given: Any) -> Reader:
         raise DataError(f"{name}: there are no graphs in it")
     raise DataError(
         f"a {name} is no graph that can be read; expected a path, PyG's Data, HeteroData or a data set, a NetworkX graph,\n"
-        "a list of these, or a dictionary of arrays (edge_index, x, y)"
+        "a list of these, a dictionary of arrays (edge_index, x, y), or a DataFrame with such a graph in each row"
     )
 
 

@@ -31,6 +31,7 @@ class Graph:
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Of its nodes, by split."""
     node_labels: Shaped[np.ndarray, "nodes"] | None = None
+    edge_labels: Shaped[np.ndarray, "edges"] | None = None
     node_kinds: Kinds | None = None
     edge_kinds: Kinds | None = None
 
@@ -46,6 +47,7 @@ def merge(graphs: Sequence[Graph], where: str, *, many: bool) -> RawGraphs:
     x = together([graph.x for graph in graphs], "node features", where)
     edge_x = together([graph.edge_x for graph in graphs], "edge features", where)
     node_labels = together([graph.node_labels for graph in graphs], "node labels", where)
+    edge_labels = together([graph.edge_labels for graph in graphs], "edge labels", where)
     source, target = (np.concatenate(ends) for ends in zip(*((g.source, g.target) for g in graphs), strict=True))
     return RawGraphs(
         where=where,
@@ -57,9 +59,10 @@ def merge(graphs: Sequence[Graph], where: str, *, many: bool) -> RawGraphs:
         x=x,
         edge_x=edge_x,
         node_labels=node_labels,
+        edge_labels=edge_labels,
         node_kinds=_kinds([graph.node_kinds for graph in graphs], where),
         edge_kinds=_kinds([graph.edge_kinds for graph in graphs], where),
-        fingerprint=digest([source, target, x, edge_x, node_labels]),
+        fingerprint=digest([source, target, x, edge_x, node_labels, edge_labels]),
     )
 
 
@@ -69,18 +72,18 @@ def together(parts: Sequence[Matrix | None], what: str, where: str) -> Matrix | 
     Raises:
         DataError: Some have them and some have not, or of another width.
     """
-    without = [number for number, part in enumerate(parts) if part is None]
-    having = [number for number, part in enumerate(parts) if part is not None]
+    having = [(number, part) for number, part in enumerate(parts) if part is not None]
     if not having:
         return None
-    if without:
-        raise DataError(f"{where}: graph {without[0]} has no {what}, and graph {having[0]} has; give them to all or to none")
-    found = [part for part in parts if part is not None]
-    odd = next((number for number, part in enumerate(found) if part.shape[1:] != found[0].shape[1:]), None)
+    if len(having) < len(parts):
+        without = next(number for number, part in enumerate(parts) if part is None)
+        raise DataError(f"{where}: graph {without} has no {what}, and graph {having[0][0]} has; give them to all or to none")
+    rows = [(number, part) for number, part in having if part.shape[0]] or having[:1]  # nothing has any width
+    first, width = rows[0][0], rows[0][1].shape[1:]
+    odd = next(((number, part.shape[1:]) for number, part in rows if part.shape[1:] != width), None)
     if odd is not None:
-        raise DataError(
-            f"{where}: graph {odd} has {what} of width {found[odd].shape[1:]}, and graph 0 of width {found[0].shape[1:]}"
-        )
+        raise DataError(f"{where}: graph {odd[0]} has {what} of width {odd[1]}, and graph {first} of width {width}")
+    found = [part for _, part in rows]
     if len(found) == 1:
         return found[0]
     if any(scipy.sparse.issparse(part) for part in found):
