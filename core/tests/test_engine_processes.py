@@ -44,7 +44,7 @@ class Gone(BaseException):
 
 
 def resume_stage(folder: Path, rank: int) -> None:
-    pretrain(recipe(folder, "whole"))
+    pretrain(recipe(folder, "whole", accumulate=2))
     step = Trainer._step
 
     def dying(self: Trainer, batches: Any) -> None:
@@ -54,7 +54,7 @@ def resume_stage(folder: Path, rank: int) -> None:
 
     Trainer._step = dying  # type: ignore[method-assign]
     try:
-        pretrain(recipe(folder, "cut"))
+        pretrain(recipe(folder, "cut", accumulate=2))
     except Gone:
         Trainer._step = step  # type: ignore[method-assign]
     (run,) = (folder / "cut").iterdir()

@@ -104,8 +104,9 @@ class Trainer:
     def _add_gradients(self, batch: Batch, number: int) -> None:
         """Of one batch. All chance in it is a function of (seed, batch, process): a resumed run has no state to restore."""
         seed, micro = self.recipe.train.seed, self.step * self.recipe.train.accumulate + number
-        self.generator.manual_seed(mix(seed, micro, self.fabric.global_rank))
-        self.seed_dropout(mix(seed + 2, micro, self.fabric.global_rank))
+        number = mix(seed, micro, self.fabric.global_rank)
+        self.generator.manual_seed(number)
+        self.seed_dropout(number ^ 1)
         step = Step(batch, self.generator, self.window.add)
         loss = self.wrapped(step)
         if self.mgda is None:
