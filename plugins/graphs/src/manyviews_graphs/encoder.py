@@ -40,8 +40,6 @@ class GraphEncoder(Encoder, ABC):
         self.spec, self.width, self.pool = spec, width, pool
         self.target_channels = spec.channels
         self.target_classes = len(spec.labels) if spec.features == "one_hot" else 0
-        if not self.target_classes:
-            self.offers = self.offers - {Trait.TOKEN_CLASSES}
         self.mask_token = nn.Parameter(torch.zeros(spec.channels))
 
     def layout(self, batch: GraphBatch) -> Layout:

@@ -81,6 +81,22 @@ def paths(folder: Path) -> dict[str, Any]:
     return {"data": {**graphs(folder)["data"], "paths": True}}
 
 
+def labelled(folder: Path) -> dict[str, Any]:
+    """Rings of atoms in TU's layout: labels of nodes are their features, and classes to fill in."""
+    sizes = [4 + number % 5 for number in range(20)]
+    starts = [sum(sizes[:number]) + 1 for number in range(20)]
+    ends = [(start + i, start + (i + 1) % size) for start, size in zip(starts, sizes, strict=True) for i in range(size)]
+    lines: dict[str, list[Any]] = {
+        "A": [f"{a}, {b}" for one, two in ends for a, b in ((one, two), (two, one))],
+        "graph_indicator": [number + 1 for number, size in enumerate(sizes) for _ in range(size)],
+        "graph_labels": [number % 2 for number in range(20)],
+        "node_labels": [i % 3 if number % 2 else i % 2 for number, size in enumerate(sizes) for i in range(size)],
+    }
+    for part, rows in lines.items():
+        (folder / f"RINGS_{part}.txt").write_text("".join(f"{row}\n" for row in rows))
+    return {"data": {"source": "graph", "path": str(folder)}}
+
+
 SMALL = {"width": 16, "layers": 2}
 WHOLE = ("graphs", "graph")
 OF_ONE_GRAPH = (
@@ -96,10 +112,11 @@ TRIAL = Trial(
         "sampled": sampled,
         "placed": placed,
         "paths": paths,
+        "labelled": labelled,
     },
     parts={
         "graphs/gat": {**SMALL, "heads": 2},
-        "graphs/gcn": SMALL,
+        "graphs/gcn": {**SMALL, "norm": "layer"},
         "graphs/gin": SMALL,
         "graphs/transformer": {**SMALL, "heads": 2},
         "graphs/graphgpt": {"width": 16, "depth": 1, "heads": 2, "numbers": 12},
@@ -120,12 +137,13 @@ TRIAL = Trial(
     on={
         "graphs/gat": (*WHOLE, "neighbourhoods"),
         "graphs/gcn": WHOLE,  # it weighs by degree, and what is known of a neighbour's degree depends on the batch
-        "graphs/gin": (*WHOLE, "neighbourhoods"),
+        "graphs/gin": (*WHOLE, "neighbourhoods", "labelled"),
         "graphs/transformer": (*WHOLE, "placed"),
         "graphs/graphgpt": ("paths",),
         **{f"graphs/{recipe}": ("graph",) for recipe in OF_ONE_GRAPH},
         "graphs/graphmae_sampled": ("neighbourhoods",),
         "graphs/graphmae_transformer": ("placed",),
+        **{f"graphs/{recipe}": ("paths",) for recipe in ("graphgpt_next", "graphgpt_masked")},
     },
     single=("graph",),
 )
