@@ -12,9 +12,11 @@ from scipy import stats
 from torch import Tensor
 from torch.testing import assert_close
 
-from manyviews.errors import UserError
+from manyviews.errors import RecipeError, UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
+from manyviews.objectives.ntxent import NTXent
+from manyviews.plugins.match import check_fit, facts_of
 from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_graphs.batch import GraphBatch
@@ -119,6 +121,15 @@ def test_what_is_given_follows_from_the_parameters() -> None:
     assert Augment.gives == Augment().gives
     with pytest.raises(UserError, match=r"would all be the same; give one of edge_drop, .*, subgraph a share"):
         only()
+
+
+def test_views_that_lose_nodes_are_refused_where_nodes_are_compared() -> None:
+    objective, encoder = facts_of("ntxent", "objective", NTXent()), facts_of("graphs/gat", "encoder", GAT)
+    losing = facts_of("graphs/augment", "views", only(node_drop=0.2))
+    check_fit(objective, losing, encoder, unit="sample", domain="graphs")
+    with pytest.raises(RecipeError, match=r"`ntxent` needs on `unit: token` views whose tokens stand for the same things"):
+        check_fit(objective, losing, encoder, unit="token", domain="graphs")
+    check_fit(objective, facts_of("graphs/augment", "views", Augment()), encoder, unit="token", domain="graphs")
 
 
 def test_shares_of_each_view() -> None:
