@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from manyviews.engine.load import Trained, load_trained
@@ -22,7 +24,7 @@ from manyviews.testing.kit import Kit
 from manyviews.testing.subject import Meeting
 
 RECIPE_STEPS = 6
-MEETING_STEPS = 30
+MEETING_STEPS = 8
 SAMPLES = 16
 
 
@@ -51,6 +53,14 @@ class RecipeKit(Kit):
         assert not looks or all(math.isfinite(value) for value in looks[-1].values()), f"not finite: {looks[-1]}"
         check_trained(load_trained(run.folder))
 
+    @pytest.mark.slow
+    def test_it_goes_on_where_it_was_stopped(self, case: str, bench: Bench, tmp_path: Path) -> None:
+        run = pretrain(small(case, bench, tmp_path, steps=4, log_every=1, checkpoint_every=2, evaluate=False))
+        whole = losses(run)
+        shutil.rmtree(run.checkpoint)  # as if it had been killed after step 2
+        resumed = losses(pretrain(resume=run.folder))
+        assert resumed == whole, f"uninterrupted {whole}, resumed {resumed}: something learnt is not in the checkpoint"
+
 
 class MatrixKit(Kit):
     """Every objective, the core's too, on this plugin's domain. The plugin must be installed."""
@@ -62,6 +72,7 @@ class MatrixKit(Kit):
         """Objectives with an encoder and views."""
         return cls.subject().meetings()
 
+    @pytest.mark.slow
     def test_it_trains(self, case: Meeting, bench: Bench, tmp_path: Path) -> None:
         run = pretrain(load_recipe(recipe_of(case, bench, tmp_path)))
         assert all(math.isfinite(loss) for loss in losses(run)), f"a loss is not finite: {losses(run)}"
@@ -79,11 +90,19 @@ def settings(name: str, bench: Bench) -> dict[str, Any]:
     return {**found, "train": train}
 
 
-def small(name: str, bench: Bench, folder: Path) -> Recipe:
-    """A recipe on trial data, its parts made small and its run short."""
+def small(name: str, bench: Bench, folder: Path, *, evaluate: bool = True, **train: int) -> Recipe:
+    """A recipe on trial data, its parts made small and its run short.
+
+    Args:
+        name: The recipe.
+        bench: Its domain.
+        folder: Where its run goes.
+        evaluate: Whether its tasks are run.
+        train: More of the recipe's `train`.
+    """
     given = settings(name, bench)
-    run = {"steps": RECIPE_STEPS, "log_every": 2, "folder": str(folder), "devices": 1, "device": "cpu"}
-    overrides = dotted({**given, "train": {**given["train"], **run}}) | {"track": None}
+    run = {"steps": RECIPE_STEPS, "log_every": 2, "folder": str(folder), "devices": 1, "device": "cpu", **train}
+    overrides = dotted({**given, "train": {**given["train"], **run}}) | {"track": None} | ({} if evaluate else {"evaluate": []})
     recipe = load_recipe(name, overrides)
     for key, kind, part, _ in components(recipe):
         full = bench.subject.registry.component(kind, part, recipe.domain).name
@@ -95,7 +114,7 @@ def small(name: str, bench: Bench, folder: Path) -> Recipe:
 def recipe_of(case: Meeting, bench: Bench, folder: Path) -> dict[str, Any]:
     """A meeting as a recipe."""
     found = bench.settings(case.encoder.data)
-    run = {"steps": MEETING_STEPS, "log_every": 5, "folder": str(folder), "device": "cpu"}
+    run = {"steps": MEETING_STEPS, "log_every": 2, "folder": str(folder), "device": "cpu"}
     parts = {"encoder": case.encoder, "views": case.views, "objective": case.objective}
     return {
         "domain": bench.subject.domain.name,

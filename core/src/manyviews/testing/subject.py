@@ -15,7 +15,7 @@ from manyviews.plugins.discover import Selection
 from manyviews.plugins.installed import Installed
 from manyviews.plugins.match import Facts, asked_by, facts_of, first_pair
 from manyviews.plugins.registry import Registry
-from manyviews.plugins.schema import build
+from manyviews.plugins.schema import build, takes_spec
 from manyviews.plugins.state import State
 from manyviews.testing.trial import Trial
 from manyviews.traits import Trait
@@ -80,19 +80,29 @@ class Subject:
         return [case for part in own for case in self._cases(part)]
 
     def meetings(self) -> list[Meeting]:
-        """Every objective, the core's too, with each encoder that it fits: on its first kind of data and on single samples."""
-        encoders = [case for case in self.cases("encoder") if not case.variant and self._meets_on(case)]
-        objectives = [case for part in self.registry.components("objective") for case in self._forms(part, "")]
-        return [meeting for one in objectives for encoder in encoders for meeting in self._meet(one, encoder)]
+        """Every objective, in every form, with an encoder and views that fit: on the first kind of data and on single samples.
 
-    def _meets_on(self, encoder: Case) -> bool:
-        kinds = self.trial.kinds(encoder.part.name)
-        return encoder.data in (*kinds[:1], *self.trial.single)
+        The domain's own objectives meet each of its encoders. The core's take the encoders in turn: what they ask of an
+        encoder is what its own kit tests.
+        """
+        encoders = [case for case in self.cases("encoder") if not case.variant]
+        objectives = [case for part in self.registry.components("objective") for case in self._forms(part, "")]
+        found = []
+        for turn, objective in enumerate(objectives):
+            for among in (self._on_first(encoders), [case for case in encoders if case.data in self.trial.single]):
+                fitting = [meeting for encoder in among for meeting in self._meet(objective, encoder)]
+                own = "/" in objective.part.name
+                found += fitting if own else fitting[turn % len(fitting) :][:1] if fitting else []
+        return list({str(meeting): meeting for meeting in found}.values())
+
+    def _on_first(self, encoders: list[Case]) -> list[Case]:
+        return [case for case in encoders if case.data == self.trial.kinds(case.part.name)[0]]
 
     def shown(self) -> list[Shown]:
-        """All views, the core's too, in every form: each with the first encoder that it suits, on every kind of data."""
+        """All views in every form, each with the first encoder it suits: on every kind of data, the core's on the first."""
         encoders = [case for case in self.cases("encoder") if not case.variant]
         views = [case for part in self.registry.components("views") for case in self._cases(part)]
+        views = [case for case in views if "/" in case.part.name or case.data == next(iter(self.trial.data))]
         pairs = [Shown(some, encoder) for some in views for encoder in encoders if _suits(some, encoder)]
         firsts: dict[str, Shown] = {}
         for pair in pairs:
@@ -112,20 +122,28 @@ class Subject:
 
     def _meet(self, objective: Case, encoder: Case) -> Iterator[Meeting]:
         """With the first views that fit; on tokens where whole samples cannot be."""
-        loss = build(objective.part, objective.parameters, key=str(objective))
-        asks = facts_of(objective.part.name, "objective", loss)
+        asks = self._facts(objective)
         offers = facts_of(encoder.part.name, "encoder", encoder.part.load())
-        known = {part.name: part for part in self.registry.components("views")}
-        order = sorted(known.values(), key=lambda part: "/" not in part.name)
-        views: list[Facts] = [facts_of(part.name, "views", part.load()) for part in order]
+        views = [replace(case, data=encoder.data) for case in self._all_views()]
+        facts = [self._facts(case) for case in views]
         units: tuple[Unit, ...] = ("token",) if encoder.data in self.trial.single else ("sample", "token")
         for unit in units:
-            if pair := first_pair(asks, views, [offers], unit):
-                shown = self._case(known[pair[0].name], encoder.data)
+            if pair := first_pair(asks, facts, [offers], unit):
                 chosen = {key: value for need in asks.traits for key, value in CHOSEN.get(need, {}).items()}
                 meant = replace(encoder, parameters={**encoder.parameters, **chosen})
-                yield Meeting(replace(objective, data=encoder.data), shown, meant, unit)
+                yield Meeting(replace(objective, data=encoder.data), views[facts.index(pair[0])], meant, unit)
                 return
+
+    def _all_views(self) -> list[Case]:
+        """The domain's own first, as the matrix has them."""
+        parts = sorted(self.registry.components("views"), key=lambda part: "/" not in part.name)
+        return [case for part in parts for case in self._forms(part, "")]
+
+    def _facts(self, case: Case) -> Facts:
+        """What it says of itself: as an instance, whose parameters may matter, where it needs nothing of the data."""
+        cls = case.part.load()
+        made = cls if takes_spec(cls) else build(case.part, case.parameters, key=str(case))
+        return facts_of(case.part.name, case.part.kind, made)
 
 
 def _suits(views: Case, encoder: Case) -> bool:
