@@ -191,6 +191,11 @@ def test_networkx() -> None:
     again = GraphSource.reading(graph, source.spec)
     assert again.token_features(np.array([0])).tolist() == [[9, 1, -1, 1, 0]]
     assert again.batch(np.array([0])).edge_x.shape == (4, 1)
+    elsewhere = pd.DataFrame(
+        {"edge_index": [[[0], [1]]], "x": [[[1, 2, 3], [4, 5, 6]]], "node_labels": [["b", "a"]], "edge_attr": [[[7]]]}
+    )
+    same = GraphSource.reading(elsewhere, source.spec)  # another form, in which nothing has these names
+    assert same.token_features(np.arange(2)).tolist() == [[1, 2, 3, 0, 1], [4, 5, 6, 1, 0]]
 
 
 def test_networkx_says_whether_edges_have_a_direction() -> None:

@@ -34,7 +34,7 @@ def prepare(folder: Path) -> Demo:
     few = {"task": "linear_probe", "name": "linear_probe_30_labels", "labels": 30, "draws": 10}
     return Demo(
         "graphs/dgi",
-        f"{len(pixels):,} handwritten digits of 8 x 8 pixels (scikit-learn), each linked to the {NEIGHBOURS} most alike: {file}",
+        f"{len(pixels):,} handwritten digits of 8 x 8 pixels (scikit-learn), linked to the {NEIGHBOURS} most alike: {file}",
         _settings(file, steps=300, width=256) | {"evaluate": [few, *_unlabelled()]},
     )
 

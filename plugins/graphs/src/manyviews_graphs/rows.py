@@ -41,7 +41,8 @@ class Dense(Rows):
         return np.asarray(self.values[index], dtype=np.float32)
 
     def whole(self) -> Matrix:
-        return np.array(self.values, dtype=np.float32)
+        shared = isinstance(self.values, np.memmap) or not self.values.flags.writeable
+        return np.array(self.values, dtype=np.float32) if shared else np.asarray(self.values, dtype=np.float32)
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """A worker maps the file itself: the numbers do not travel."""

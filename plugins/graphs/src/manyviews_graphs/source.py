@@ -112,10 +112,9 @@ class GraphSource(Source):
             undirected, self_loops, neighbours = spec.undirected, spec.self_loops, neighbours or list(spec.neighbours) or None
             places = Places(kind=spec.place_kind, channels=spec.place_channels) if spec.place_kind != "none" else None
             paths = spec.paths
-            node_label, edge_attributes = node_label or spec.node_label, edge_attributes or list(spec.edge_attributes) or None
         columns = Options(nodes, node_features, edge_columns, id_column, attributes, edge_attributes, node_label, target)
-        options = replace(columns, target_kind=target_kind, split_number=split_number, **_known(spec))
-        raw = open_graphs(path, options)
+        options = replace(columns, target_kind=target_kind, split_number=split_number)
+        raw = open_graphs(path, options, _known(spec))
         if on_error == "skip":
             raw, self.skipped = without_bad(raw)
         check(raw)
@@ -236,10 +235,13 @@ class GraphSource(Source):
 
 
 def _known(spec: GraphSpec | None) -> dict[str, Any]:
-    """What a trained encoder says of columns."""
-    if spec is None or spec.features != "given":
+    """What a trained encoder says of columns, where nobody says otherwise."""
+    if spec is None:
         return {}
-    return {"channels": spec.channels - len(spec.node_types) - len(spec.labels), "trained": spec.attributes or None}
+    named: dict[str, Any] = {"node_label": spec.node_label, "edge_attributes": spec.edge_attributes or None}
+    if spec.features == "given":
+        named |= {"attributes": spec.attributes or None, "channels": spec.channels - len(spec.node_types) - len(spec.labels)}
+    return named
 
 
 def _samples(raw: RawGraphs, neighbours: Sequence[int] | None) -> Samples:

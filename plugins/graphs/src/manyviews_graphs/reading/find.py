@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,17 +36,23 @@ class Reader:
     read: Callable[[Options], RawGraphs]
 
 
-def open_graphs(given: Any, options: Options) -> RawGraphs:
+def open_graphs(given: Any, options: Options, known: Mapping[str, Any] | None = None) -> RawGraphs:
     """Graphs from a path or from Python's memory.
+
+    Args:
+        given: Where they are.
+        options: What the user says.
+        known: Options that a trained encoder brings: taken where the user says nothing and the reader has a use for them.
 
     Raises:
         DataError: Nothing is there, nobody can read it, or an option belongs to another form.
     """
     reader = _of_path(Path(given).expanduser(), str(given)) if isinstance(given, str | Path) else _of_memory(given)
-    for option in fields(Options):
-        if getattr(options, option.name) != option.default and option.name not in reader.uses | {"channels", "trained"}:
-            raise DataError(f"data.{option.name}: has no meaning for {reader.name}; leave it out")
-    return reader.read(options)
+    said = {option.name for option in fields(Options) if getattr(options, option.name) != option.default}
+    if unused := sorted(said - reader.uses):
+        raise DataError(f"data.{unused[0]}: has no meaning for {reader.name}; leave it out")
+    more = {name: value for name, value in (known or {}).items() if name in reader.uses and name not in said}
+    return reader.read(replace(options, **more))
 
 
 def of_path(path: Path) -> Reader | None:

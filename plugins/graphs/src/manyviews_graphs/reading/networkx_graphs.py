@@ -48,9 +48,8 @@ def read(given: Any, options: Options) -> RawGraphs:
 
 def _attributes(graphs: Sequence[nx.Graph], options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The attributes that are features: those named, else all that hold numbers; and what is left out."""
-    named = options.attributes if options.attributes is not None else options.trained
-    if named is not None:
-        return tuple(named), ()
+    if options.attributes is not None:
+        return tuple(options.attributes), ()
     found: dict[str, Any] = {}
     for graph in graphs:
         for _, attributes in graph.nodes(data=True):

@@ -53,8 +53,7 @@ class NodeTable:
         id_column = options.id_column or first
         others = [name for name in table.column_names if name not in {*named.values(), id_column, SPLIT}]
         usable = [name for name in others if _is_feature(table, name)]
-        named_ones = options.attributes if options.attributes is not None else options.trained if features else None
-        chosen = tuple(named_ones if named_ones is not None else usable if features else ())
+        chosen = tuple(options.attributes if options.attributes is not None else usable if features else ())
         for name in chosen:
             check_column(name, table.column_names, path, "attributes")
             if not _is_feature(table, name):

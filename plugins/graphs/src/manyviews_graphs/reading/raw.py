@@ -106,5 +106,3 @@ class Options:
     split_number: int = 0
     channels: int | None = None
     """Channels that a trained encoder has: a bag of numbered features has as many, whichever occur."""
-    trained: Sequence[str] | None = None
-    """Attributes that it was trained on: read where none are named."""

@@ -25,7 +25,7 @@ from manyviews_graphs.reading.raw import Options, RawGraphs
 
 NAME = "an edge list"
 _OF_TABLES = {"nodes", "node_features", "edge_columns", "id_column", "attributes", "edge_attributes", "node_label"}
-USES = frozenset(_OF_TABLES | {"target", "target_kind"})
+USES = frozenset(_OF_TABLES | {"target", "target_kind", "channels"})
 ENDS = (
     ("source", "target"),
     ("src", "dst"),
