@@ -18,12 +18,10 @@ from manyviews import distributed
 from manyviews.encoder import Encoder
 from manyviews.errors import UserError
 from manyviews.objective import Branch, Loss, Objective
+from manyviews.objectives.cosine import cosines
 from manyviews.objectives.shared import asking, average, exact, full, question
 from manyviews.traits import Trait
 from manyviews.view import View
-
-EPS = 1e-8
-"""Least length in a cosine, as in PyTorch's."""
 
 
 def normalized(target: Float[Tensor, "tokens channels"], eps: float = 1e-6) -> Float[Tensor, "tokens channels"]:
@@ -46,14 +44,12 @@ def errors(
 def scaled_cosine_errors(
     prediction: Float[Tensor, "tokens channels"], target: Float[Tensor, "tokens channels"], gamma: float
 ) -> tuple[Float[Tensor, "tokens"], Bool[Tensor, "tokens"]]:
-    """(1 - cos)^gamma over the known channels (Hou 2022, equation 2), and which tokens have any."""
-    known = ~target.isnan()
-    prediction, target = torch.where(known, prediction, 0.0), target.nan_to_num(0.0, torch.inf, -torch.inf)
-    lengths = torch.linalg.vector_norm(prediction, dim=-1), torch.linalg.vector_norm(target, dim=-1)
-    # Not F.cosine_similarity: it divides both by their lengths first, whose gradient goes over them six times more.
-    cosine = torch.linalg.vecdot(prediction, target) / (lengths[0].clamp(min=EPS) * lengths[1].clamp(min=EPS))
+    """(1 - cos)^gamma over the known channels (Hou 2022, equation 2), and which tokens have any. Targets get no gradient."""
+    # 1 and 0 in place of true and false: on a CPU a sixth of the time, and this is as long as a large product of matrices
+    known = torch.eq(target.detach(), target.detach(), out=torch.empty_like(prediction))
+    cosine = cosines(prediction * known, target.nan_to_num(0.0, torch.inf, -torch.inf))
     # Rounding may lift a cosine above 1, and a power of a negative number is NaN.
-    return (1 - cosine).clamp(min=0) ** gamma, known.any(-1)
+    return (1 - cosine).clamp(min=0) ** gamma, known.amax(-1) > 0
 
 
 def cross_entropies(

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from manyviews.objectives.shared import exact
 from manyviews_graphs.nets.hop import Hop
-from manyviews_graphs.nets.products import multiplied, product, product_type
+from manyviews_graphs.nets.products import product, product_type
 from manyviews_graphs.nets.rows import Nodes
 
 SPARSE_COST = 10
@@ -77,5 +77,5 @@ def _by_head(left: Tensor, right: Tensor) -> Tensor:
     """(rows, heads, inner) times (inner, heads, columns), written in place."""
     out = left.new_empty(left.shape[0], left.shape[1], right.shape[2])
     for head in range(left.shape[1]):
-        out[:, head] = multiplied(left[:, head], right[:, head])
+        torch.mm(left[:, head], right[:, head], out=out[:, head])
     return out

@@ -31,7 +31,7 @@ def draw(shape: torch.Size | tuple[int, ...], p: float, like: Tensor) -> Float[T
     numbers = torch.Size(shape).numel()
     words = torch.empty(-(-numbers // 4), dtype=torch.int64).random_(-(2**63), None)
     halves = words.view(torch.int16)[:numbers].view(shape)
-    return (halves >= _threshold(p)).to(like.dtype)
+    return torch.ge(halves, _threshold(p), out=torch.empty(shape, dtype=like.dtype))
 
 
 def share(p: float) -> float:
