@@ -29,7 +29,9 @@ def student(spec: GraphSpec) -> Branch:
 
 def views(batch: GraphBatch, branch: Branch) -> tuple[View, ...]:
     batch = replace(batch, x=batch.x.double())
-    return Shuffle()(batch, branch.encoder.layout(batch), torch.Generator().manual_seed(3))
+    shuffle = Shuffle()
+    shuffle.bind(branch.encoder.layout)
+    return shuffle(batch, branch.encoder.layout(batch), torch.Generator().manual_seed(3))
 
 
 def loss(branch: Branch, seen: tuple[View, ...]):
