@@ -15,8 +15,9 @@ def test_they_equal_pytorchs() -> None:
     one, other = torch.randn(6, 5, dtype=torch.double), torch.randn(6, 5, dtype=torch.double)
     one[0], other[1] = 0.0, 0.0
     mine, theirs = one.clone().requires_grad_(), one.clone().requires_grad_()
-    found, wanted = cosines(mine, other), F.cosine_similarity(theirs, other, dim=-1)
+    (found, known), wanted = cosines(mine, other), F.cosine_similarity(theirs, other, dim=-1)
     assert_close(found, wanted)
+    assert known.all()
     weights = torch.linspace(-1, 2, 6, dtype=torch.double)
     assert_close(*(torch.autograd.grad((y * weights).sum(), x)[0] for y, x in ((found, mine), (wanted, theirs))))
 
@@ -24,4 +25,17 @@ def test_they_equal_pytorchs() -> None:
 def test_gradients_are_those_of_finite_differences() -> None:
     torch.manual_seed(0)
     other = torch.randn(4, 3, dtype=torch.double)
-    assert torch.autograd.gradcheck(lambda x: cosines(x, other), torch.randn(4, 3, dtype=torch.double, requires_grad=True))
+    assert torch.autograd.gradcheck(lambda x: cosines(x, other)[0], torch.randn(4, 3, dtype=torch.double, requires_grad=True))
+
+
+def test_what_the_target_lacks_is_left_out() -> None:
+    """With its gradient; a row that lacks all has no cosine worth the name, and says so."""
+    torch.manual_seed(0)
+    prediction, target = torch.randn(3, 4, dtype=torch.double, requires_grad=True), torch.randn(3, 4, dtype=torch.double)
+    target[0, 1:3], target[1] = torch.nan, torch.nan
+    found, known = cosines(prediction, target)
+    assert known.tolist() == [True, False, True]
+    assert_close(found[0], F.cosine_similarity(prediction[0, [0, 3]], target[0, [0, 3]], dim=-1))
+    (gradient,) = torch.autograd.grad(found.sum(), prediction)
+    assert gradient.isfinite().all()
+    assert (gradient == 0).tolist() == [[False, True, True, False], [True] * 4, [False] * 4]

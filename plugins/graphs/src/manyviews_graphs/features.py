@@ -44,7 +44,7 @@ def _gathered(x: Tensor, index: Int[Tensor, "rows"]) -> Tensor:
     counts, entries = _entries(x, index)
     rows = torch.repeat_interleave(counts, output_size=len(entries))
     dense = x.values().new_zeros(len(index), x.shape[1])
-    return dense.index_put((rows, x.col_indices()[entries]), x.values()[entries])
+    return dense.index_put_((rows, x.col_indices()[entries]), x.values()[entries])
 
 
 def _scattered(x: Tensor, index: Int[Tensor, "rows"]) -> Tensor:
@@ -53,7 +53,7 @@ def _scattered(x: Tensor, index: Int[Tensor, "rows"]) -> Tensor:
     place = index.new_full((x.shape[0],), asked)
     place[index] = torch.arange(asked, device=index.device)
     rows = place[torch.repeat_interleave(x.crow_indices().diff(), output_size=x.values().shape[0])]
-    dense = x.values().new_zeros(asked + 1, x.shape[1]).index_put((rows, x.col_indices()), x.values())
+    dense = x.values().new_zeros(asked + 1, x.shape[1]).index_put_((rows, x.col_indices()), x.values())
     return dense[place[index]]  # an index that comes again finds the one place its row was written to
 
 

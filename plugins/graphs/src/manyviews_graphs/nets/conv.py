@@ -46,7 +46,7 @@ def sums_first(x: Nodes, hop: Hop, heads: int, channels: int, each: int) -> bool
 def each_head(received: Float[Tensor, "nodes heads channels"], weight: Float[Tensor, "channels heads out"]) -> Tensor:
     """(nodes, heads, out): each head's rows times its own weights, at least float32."""
     if weight.shape[1] == 1:
-        return product(received[:, 0], weight[:, 0])[:, None]
+        return product(received.squeeze(1), weight.squeeze(1))[:, None]
     result: Tensor = _EachHead.apply(received, weight)  # type: ignore[no-untyped-call]
     return result
 
