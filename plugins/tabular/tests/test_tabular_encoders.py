@@ -20,7 +20,9 @@ ENCODERS = {
     "mean": lambda spec: TableTransformer(spec, width=8, depth=2, heads=2),
     "reg": lambda spec: TableTransformer(spec, width=8, depth=1, heads=2, pool="reg", norm="post"),
     "replace": lambda spec: TableTransformer(spec, width=8, depth=1, heads=2, pool="reg_mean", hide="replace", numbers="bins"),
+    "pieces": lambda spec: TableTransformer(spec, width=8, depth=1, heads=2, numbers="piecewise"),
     "mlp": lambda spec: TableMLP(spec, width=8, depth=1, column_width=4, numbers="bins"),
+    "mlp pieces": lambda spec: TableMLP(spec, width=8, depth=1, column_width=4, numbers="piecewise"),
 }
 
 
@@ -191,6 +193,17 @@ def test_weights_travel(name, source):
     assert not torch.allclose(one(shown(one, batch)).pooled, two(shown(two, batch)).pooled)
     two.load_state_dict(one.state_dict())
     assert_close(one(shown(one, batch)).pooled, two(shown(two, batch)).pooled)
+
+
+def test_an_mlp_keeps_its_spread_beside_a_large_mean(source):
+    """A layer norm at its end would divide what varies by what does not."""
+    encoder = TableMLP(source.spec, width=8, depth=1, column_width=4)
+    batch = source.batch(np.arange(60))
+    before = encoder(shown(encoder, batch)).pooled.std(0).mean()
+    with torch.no_grad():
+        encoder.inwards.bias += torch.tensor([100.0, -100] * 4)
+    after = encoder(shown(encoder, batch)).pooled.std(0).mean()
+    assert after > before / 2
 
 
 def test_width_and_heads_must_agree(source):

@@ -64,3 +64,20 @@ def test_no_bin_of_a_tied_column_is_empty():
     counts = np.bincount(np.searchsorted(quantile_bins(x, 32), x, side="right"))
     assert counts.min() > 0
     assert counts[0] >= 900
+
+
+def test_what_is_beside_a_heavy_value_is_told_apart():
+    x = np.r_[np.zeros(9000), np.random.default_rng(0).lognormal(size=1000)]
+    edges = quantile_bins(x, 32)
+    counts = np.bincount(np.searchsorted(edges, x, side="right"))
+    assert len(counts) == 32
+    assert counts[0] == 9000
+    np.testing.assert_allclose(counts[1:], 1000 / 31, atol=1)
+
+
+def test_several_heavy_values_each_begin_a_bin():
+    x = np.r_[np.repeat([0.0, 40], 400), np.random.default_rng(0).uniform(1, 80, 200)]
+    edges = quantile_bins(x, 16)
+    assert 40 in edges
+    assert len(edges) <= 15
+    assert np.bincount(np.searchsorted(edges, x, side="right")).min() > 0

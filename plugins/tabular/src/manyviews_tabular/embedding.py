@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manyviews_tabular.batch import TableBatch
+from manyviews_tabular.piecewise import PiecewiseLinear
 from manyviews_tabular.schema import UNSEEN, TableSpec
 
-Numbers = Literal["linear", "bins"]
-"""How a number becomes a vector: x w_j, or that and a vector of its quantile bin."""
+Numbers = Literal["linear", "bins", "piecewise"]
+"""How a number becomes a vector: x w_j; that and a vector of its quantile bin; or linear in pieces, one for each bin."""
 
 
 class ColumnEmbedding(nn.Module):
@@ -26,7 +27,8 @@ class ColumnEmbedding(nn.Module):
     Args:
         spec: The table.
         width: Width of a token.
-        numbers: `bins` adds a vector of the number's quantile bin, so that a token is no straight line in x.
+        numbers: `bins` adds a vector of the number's quantile bin, so that a token is no straight line in x; `piecewise` is a
+            line that bends at each bin's edge (see `PiecewiseLinear`).
     """
 
     def __init__(self, spec: TableSpec, width: int, numbers: Numbers = "linear") -> None:
@@ -35,7 +37,8 @@ class ColumnEmbedding(nn.Module):
         edges = bin_edges(spec)
         self.edges: Tensor
         self.register_buffer("edges", edges, persistent=False)
-        self.number_embeddings = nn.Parameter(_uniform(numeric, width))
+        self.pieces = PiecewiseLinear(spec, width) if numbers == "piecewise" else None
+        self.number_embeddings = None if self.pieces else nn.Parameter(_uniform(numeric, width))
         bins = numeric * (edges.shape[1] + 1)
         self.bin_embeddings = nn.Parameter(_uniform(bins, width)) if numbers == "bins" else None
         self.missing_embeddings = nn.Parameter(_uniform(numeric, width))
@@ -48,12 +51,16 @@ class ColumnEmbedding(nn.Module):
 
     def forward(self, batch: TableBatch) -> Float[Tensor, "rows columns width"]:
         """The tokens of each row, in the order of the spec."""
-        numbers = batch.values.to(self.bias.dtype)[..., None] * self.number_embeddings
-        if self.bin_embeddings is not None:
-            numbers = numbers + F.embedding(self._bin_rows(batch), self.bin_embeddings)
-        numbers = torch.where(batch.missing[..., None], self.missing_embeddings, numbers)
+        numbers = torch.where(batch.missing[..., None], self.missing_embeddings, self._numbers(batch))
         categories = F.embedding(batch.codes + self.offsets, self.level_embeddings)
         return torch.cat([numbers, categories], dim=1) + self.bias
+
+    def _numbers(self, batch: TableBatch) -> Float[Tensor, "rows numeric width"]:
+        """Vectors of the numbers, as if none were missing."""
+        if self.pieces is not None:
+            return self.pieces(batch)
+        numbers = batch.values.to(self.bias.dtype)[..., None] * self.number_embeddings
+        return numbers if self.bin_embeddings is None else numbers + F.embedding(self._bin_rows(batch), self.bin_embeddings)
 
     def _bin_rows(self, batch: TableBatch) -> Int[Tensor, "rows numeric"]:
         """Where each number's bin stands among the bins of all columns."""

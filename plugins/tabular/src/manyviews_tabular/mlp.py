@@ -22,14 +22,17 @@ class TableMLP(TableEncoder):
     """All columns behind one another, then residual blocks (ResNet of Gorishniy et al. 2021, section 3.2).
 
     An MLP mixes the columns at once and has no tokens of its own. What it gives as a column's token is the row's vector
-    under a scale and shift of that column, so that objectives on tokens work; the row's vector itself is `pooled`.
+    under a scale and shift of that column, so that objectives on tokens work; the row's vector itself is `pooled`. No norm
+    stands at the end: behind a head with batch norm a contrastive loss leaves the mean of `pooled` free to drift, and a
+    layer norm would then squeeze what varies beside it.
 
     Args:
         width: Width of the row's vector and of a token.
         depth: Residual blocks.
         column_width: Channels that a column enters with.
         ff: Hidden width of a block; default: twice `width`.
-        numbers: `linear`: a number enters as x w + b; `bins`: with a vector of its quantile bin.
+        numbers: `linear`: a number enters as x w + b; `bins`: with a vector of its quantile bin; `piecewise`: as a line that
+            bends at the quantile bins' edges.
         dropout: In the blocks.
     """
 
@@ -50,16 +53,14 @@ class TableMLP(TableEncoder):
         self.row = FlatColumns(spec, column_width, numbers)
         self.inwards = nn.Linear(self.row.width, width)
         self.blocks = nn.ModuleList(_Block(width, ff or 2 * width, dropout) for _ in range(depth))
-        self.last = nn.LayerNorm(width)
         self.scale = nn.Parameter(torch.ones(self.columns, width) + 0.02 * torch.randn(self.columns, width))
         self.shift = nn.Parameter(0.02 * torch.randn(self.columns, width))
 
     def forward(self, view: View) -> Encoding:
         rows = len(view.batch)
-        x = self.inwards(self.row(view.batch, None if view.hidden is None else view.hidden.where.reshape(rows, -1)))
+        pooled = self.inwards(self.row(view.batch, None if view.hidden is None else view.hidden.where.reshape(rows, -1)))
         for block in self.blocks:
-            x = block(x)
-        pooled = self.last(x)
+            pooled = block(pooled)
         tokens = rearrange(pooled[:, None] * self.scale + self.shift, "rows columns width -> (rows columns) width")
         return Encoding(tokens, None, Lengths.equal(rows, self.columns, tokens.device), pooled)
 

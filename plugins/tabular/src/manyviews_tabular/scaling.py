@@ -60,15 +60,23 @@ def _quantile(name: ScalingName, ordered: Float[np.ndarray, "rows"]) -> Scaling:
 
 
 def quantile_bins(x: Float[np.ndarray, "rows"], bins: int) -> Float[np.ndarray, "edges"]:
-    """Inner edges of at most `bins` bins of about equal counts; every distinct value its own where there are few."""
-    return _distinct(np.sort(x), bins, inner=True)
+    """Inner edges of at most `bins` bins, each a bin's least value; every distinct value its own bin where there are few.
+
+    A value that fills a bin by itself begins one, and the other bins hold about equally many of what is left: the few
+    capital gains above zero are told apart, however many zeros there are.
+    """
+    distinct, counts = np.unique(x, return_counts=True)
+    if len(distinct) <= bins:
+        return distinct[1:]
+    heavy = counts * bins >= len(x)
+    rest, left = np.repeat(distinct[~heavy], counts[~heavy]), bins - int(heavy.sum())
+    begins = np.union1d(distinct[heavy], rest[np.arange(left) * len(rest) // left])
+    return begins[1:]
 
 
-def _distinct(ordered: Float[np.ndarray, "rows"], most: int, inner: bool = False) -> Float[np.ndarray, "values"]:
-    """All distinct values, or at most `most` at equal steps of rank; `inner`: as lower edges of bins, without the first."""
+def _distinct(ordered: Float[np.ndarray, "rows"], most: int) -> Float[np.ndarray, "values"]:
+    """All distinct values, or at most `most` at equal steps of rank."""
     distinct = ordered[np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)]
     if len(distinct) > most:
-        steps = np.linspace(0, 1, most + 1)[1:-1] if inner else np.linspace(0, 1, most)
-        distinct = np.unique(ordered[np.round(steps * (len(ordered) - 1)).astype(int)])
-        return distinct[distinct > ordered[0]] if inner else distinct
-    return distinct[1:] if inner else distinct
+        return np.unique(ordered[np.round(np.linspace(0, 1, most) * (len(ordered) - 1)).astype(int)])
+    return distinct

@@ -69,8 +69,9 @@ TRIAL = Trial(
         "tabular/transformer": {
             "replace": {"hide": "replace", "numbers": "bins", "pool": "reg_mean"},
             "post": {"norm": "post", "pool": "reg"},
+            "pieces": {"numbers": "piecewise"},
         },
-        "tabular/mlp": {"bins": {"numbers": "bins"}},
+        "tabular/mlp": {"bins": {"numbers": "bins"}, "pieces": {"numbers": "piecewise"}},
         "tabular/scarf": {"both": {"both": True}},
         "tabular/values": {"mse": {"numbers": "mse"}},
         "barlow_twins": {"mixed": {"mixed_weight": 5.0}},

@@ -29,7 +29,8 @@ class TableTransformer(TableEncoder):
         depth: Blocks.
         heads: Attention heads.
         ff: Width of the feed-forward nets; default: four times `width`.
-        numbers: `linear`: a number's token is x w + b; `bins`: and a vector of its quantile bin.
+        numbers: `linear`: a number's token is x w + b; `bins`: and a vector of its quantile bin; `piecewise`: a line that
+            bends at the quantile bins' edges.
         norm: Layer norms before (`pre`) or after (`post`) attention and feed-forward net.
         dropout: Of attention weights, feed-forward nets and residuals.
         pool: A row's vector: the `mean` of its tokens, the REG token (`reg`), or both behind one another (`reg_mean`).
