@@ -33,7 +33,7 @@ def test_what_is_wrong_with_the_data_is_said_once_however_many_processes_there_a
     process = start(tmp_path, "broken")
     words, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert words.count("DataError: series 3 is cut short") == 1, words
+    assert words.count("DataError: data: series 3 is cut short") == 1, words
     assert not (tmp_path / "runs").exists()
 
 
