@@ -108,6 +108,10 @@ def test_everything_may_be_withheld(make: Callable[..., GraphEncoder], spec: Gra
     encoding = encoder(view_of(encoder, batch, list(range(8))))
     assert encoding.tokens.shape == (0, 8)
     assert_close(encoding.pooled, torch.zeros(len(batch), 8, dtype=torch.double))
+    view = view_of(encoder, batch, list(range(8)))
+    found = encoder.decoder(6, 1, 1, 3).double().eval()(encoding, view, view.hidden)
+    assert found.shape == (8, 3)
+    assert found.isfinite().all()
 
 
 def test_gradients_of_sparse_and_dense_features_are_the_same(

@@ -315,9 +315,11 @@ def test_edges_that_do_not_matter_are_left_out_on_a_cpu(ring: GraphBatch) -> Non
     assert set(hop.at[hop.links.target].tolist()) == set(WANTED.tolist())
     assert len(hop.links) == int(ring.edges.in_degree[WANTED].sum())
     _, few = hop.among(torch.zeros(2, 3), torch.tensor([1, 7]))
-    links, numbers = few.carrying
-    assert links.sources == 2
-    assert torch.equal(few.links.source[numbers], torch.tensor([1, 7])[links.source])
+    carrying = few.carrying
+    assert carrying.links.sources == 2
+    assert torch.equal(few.links.source[carrying.numbers], torch.tensor([1, 7])[carrying.links.source])
+    assert WANTED[carrying.reached].tolist() == [0, 2, 6, 3]  # neighbours of 1 and 7, and for a round number behind them 3
+    assert set(WANTED[carrying.reached][carrying.links.target].tolist()) == {0, 2, 6}
 
 
 @pytest.mark.parametrize("residual", [True, False])

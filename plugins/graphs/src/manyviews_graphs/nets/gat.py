@@ -6,6 +6,8 @@ PyG's `GATConv`, which gathers a row for every edge and head.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,7 +19,6 @@ from manyviews_graphs.nets.dropout import dropout
 from manyviews_graphs.nets.hop import Hop
 from manyviews_graphs.nets.rows import Nodes, times
 from manyviews_graphs.nets.softmax import edge_softmax
-from manyviews_graphs.nets.sums import weighted_sum
 
 GAIN = 1.414
 """Of Xavier's normal distribution, for all weights of GraphMAE's layers."""
@@ -55,20 +56,13 @@ class GATConv(Conv):
         weight = self.weight.view(-1, self.heads, self.each)
         if sums_first(x, hop, self.heads, weight.shape[0], self.each):
             assert isinstance(x, Tensor)
-            received = each_head(self._received(x, self._scores(x, self.weight), hop), weight)
+            received = hop.sums(x, self.attention(self._scores(x, self.weight), hop), partial(each_head, weight=weight))
         else:
-            sent = times(x, self.weight).view(-1, self.heads, self.each)
-            received = self._received(sent, self._scores(sent.flatten(1), None), hop)
+            sent = times(x, self.weight)
+            weights = self.attention(self._scores(sent, None), hop)
+            received = hop.sums(sent.view(-1, self.heads, self.each), weights)
         joined = received.flatten(1) if self.concat else received.mean(1)
         return joined if self.bias is None else joined + self.bias
-
-    def _received(
-        self, sent: Float[Tensor, "present *heads channels"], scores: Float[Tensor, "present two_heads"], hop: Hop
-    ) -> Float[Tensor, "wanted heads channels"]:
-        """Sums of what is sent, weighted by attention."""
-        weights = self.attention(scores, hop)
-        links, numbers = hop.carrying
-        return hop.picked(weighted_sum(sent, weights if numbers is None else weights[numbers], links))
 
     def attention(self, scores: Float[Tensor, "present two_heads"], hop: Hop) -> Float[Tensor, "links heads"]:
         """Equation 3, dropped out. Nodes without features score 0 and count in the softmax."""

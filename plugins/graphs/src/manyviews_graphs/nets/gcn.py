@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manyviews.objectives.shared import full
 from manyviews_graphs.nets.conv import Conv, each_head, sums_first
 from manyviews_graphs.nets.hop import Hop
 from manyviews_graphs.nets.rows import Nodes, times
-from manyviews_graphs.nets.sums import weighted_sum
 
 
 class GCNConv(Conv):
@@ -28,17 +28,13 @@ class GCNConv(Conv):
         self.bias = nn.Parameter(torch.zeros(out)) if bias else None
 
     def forward(self, x: Nodes, hop: Hop) -> Float[Tensor, "wanted out"]:
+        weights = symmetric(hop, self.weight.dtype)
         if sums_first(x, hop, 1, *self.weight.shape):
             assert isinstance(x, Tensor)
-            summed = each_head(self._received(x, hop), self.weight[:, None])[:, 0]
+            summed = hop.sums(x, weights, partial(each_head, weight=self.weight[:, None]))
         else:
-            summed = self._received(times(x, self.weight), hop)[:, 0]
-        return summed if self.bias is None else summed + self.bias
-
-    def _received(self, sent: Float[Tensor, "present channels"], hop: Hop) -> Float[Tensor, "wanted one channels"]:
-        links, numbers = hop.carrying
-        weights = symmetric(hop, full(sent).dtype)
-        return hop.picked(weighted_sum(sent, weights if numbers is None else weights[numbers], links))
+            summed = hop.sums(times(x, self.weight), weights)
+        return summed.squeeze(1) if self.bias is None else summed.squeeze(1) + self.bias
 
 
 def symmetric(hop: Hop, kind: torch.dtype) -> Float[Tensor, "links one"]:

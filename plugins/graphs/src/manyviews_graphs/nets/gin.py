@@ -12,7 +12,6 @@ from manyviews_graphs.nets.activation import Activation, Norm, make_activation, 
 from manyviews_graphs.nets.conv import Conv
 from manyviews_graphs.nets.hop import Hop
 from manyviews_graphs.nets.rows import Nodes, times
-from manyviews_graphs.nets.sums import weighted_sum
 
 
 class GINConv(Conv):
@@ -47,12 +46,11 @@ class GINConv(Conv):
 
     def _summed(self, x: Float[Tensor, "present channels"], hop: Hop) -> Float[Tensor, "wanted channels"]:
         own = hop.own(x) if self.eps is None else (1 + self.eps) * hop.own(x)
-        return hop.picked(own + self.neighbours(x, hop))
+        return own + self.neighbours(x, hop)
 
-    def neighbours(self, x: Float[Tensor, "present channels"], hop: Hop) -> Float[Tensor, "targets channels"]:
+    def neighbours(self, x: Float[Tensor, "present channels"], hop: Hop) -> Float[Tensor, "wanted channels"]:
         """sum_j x_j."""
-        links, _ = hop.carrying
-        return weighted_sum(x, x.new_ones(len(links), 1), links)[:, 0]
+        return hop.sums(x, x.new_ones(len(hop.links), 1)).squeeze(1)
 
 
 class GINEConv(GINConv):
@@ -86,9 +84,9 @@ class GINEConv(GINConv):
         assert isinstance(x, Tensor), "features of edges are added to dense rows: the encoder projects sparse ones first"
         return full(self.second(self.within(full(self.first(self._summed(x, hop))))))
 
-    def neighbours(self, x: Float[Tensor, "present channels"], hop: Hop) -> Float[Tensor, "targets channels"]:
+    def neighbours(self, x: Float[Tensor, "present channels"], hop: Hop) -> Float[Tensor, "wanted channels"]:
         """sum_j ReLU(x_j + E e_ji); a node without features adds ReLU(E e)."""
         assert hop.edge_x is not None, "the encoder hands the features of edges to the hop"
         features = hop.edge_x if hop.numbers is None else hop.edge_x[hop.numbers]
         messages = F.relu(hop.spread(x)[hop.links.source] + full(self.edge(features.to(self.edge.weight.dtype))))
-        return messages.new_zeros(hop.links.targets, x.shape[1]).index_add(0, hop.links.target, messages)
+        return hop.picked(messages.new_zeros(hop.links.targets, x.shape[1]).index_add(0, hop.links.target, messages))

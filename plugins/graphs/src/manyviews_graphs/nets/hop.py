@@ -7,6 +7,7 @@ count them would make the host wait, all edges stay and the wanted nodes are pic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,6 +17,10 @@ from torch import Tensor
 
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.nets.links import Links
+from manyviews_graphs.nets.sums import weighted_sum
+
+ROUND = 64
+"""Targets that receive anything are counted up to a multiple of this."""
 
 
 @dataclass(frozen=True)
@@ -68,22 +73,68 @@ class Hop:
             return x
         return x.new_zeros(self.edges.nodes, x.shape[1]).index_copy(0, self.present, x)
 
-    def own(self, x: Float[Tensor, "present channels"]) -> Float[Tensor, "targets channels"]:
-        """What the targets themselves hold."""
-        return self.spread(x) if self.at is None else self.spread(x)[self.at]
+    def own(self, x: Float[Tensor, "present channels"]) -> Float[Tensor, "wanted channels"]:
+        """What the wanted nodes themselves hold."""
+        x = self.spread(x)
+        return self.picked(x if self.at is None else x[self.at])
 
     def picked(self, received: Float[Tensor, "targets *channels"]) -> Float[Tensor, "wanted *channels"]:
         """Of what all targets received, what is wanted."""
         return received if self.pick is None else received[self.pick]
 
+    def sums(
+        self,
+        sent: Float[Tensor, "present *heads channels"],
+        weights: Float[Tensor, "links heads"],
+        behind: Callable[[Tensor], Tensor] | None = None,
+    ) -> Float[Tensor, "wanted heads out"]:
+        """What the wanted nodes receive: sums of what is sent, weighted link by link.
+
+        Args:
+            sent: By the nodes that have features: one thing for each head, or one for all.
+            weights: Of all links; those of links from other nodes play no part.
+            behind: A linear map of the sums. It is spared nodes that receive nothing.
+        """
+        carrying = self.carrying
+        weights = weights if carrying.numbers is None else weights[carrying.numbers]
+        received = self.picked(weighted_sum(sent, weights, carrying.links))
+        if behind is not None:
+            received = behind(received)
+        if carrying.reached is None:
+            return received
+        return received.new_zeros(self.wanted, *received.shape[1:]).index_copy(0, carrying.reached, received)
+
     @cached_property
-    def carrying(self) -> tuple[Links, Int[Tensor, "carrying"] | None]:
-        """The links from nodes with features, these numbered as rows; and which links they are (None: all)."""
+    def carrying(self) -> Carrying:
+        """The links from nodes with features."""
         if self.present is None:
-            return self.links, None
+            return Carrying(self.links, None, None)
         source = _places(self.present, self.edges.nodes)[self.links.source]
         numbers = (source >= 0).nonzero().squeeze(1)
-        return Links(source[numbers], self.links.target[numbers], len(self.present), self.links.targets), numbers
+        target = self.links.target[numbers]
+        reached = _reached(target, self.links.targets)
+        links = Links(source[numbers], _places(reached, self.links.targets)[target], len(self.present), len(reached))
+        return Carrying(links, numbers, reached)
+
+
+@dataclass(frozen=True)
+class Carrying:
+    """The links from nodes with features to those that they reach."""
+
+    links: Links
+    """Sources are numbered as the rows that a layer reads, targets as `reached`."""
+    numbers: Int[Tensor, "links"] | None
+    """Which of the hop's links they are; None: all."""
+    reached: Int[Tensor, "reached"] | None
+    """Which of the hop's targets, in this order; None: all."""
+
+
+def _reached(target: Int[Tensor, "links"], targets: int) -> Int[Tensor, "reached"]:
+    """Targets with a link, in their order, and behind them a few without: so few sizes come, for which oneDNN keeps kernels."""
+    linked = torch.zeros(targets, dtype=torch.bool, device=target.device).index_fill(0, target, True)
+    with_links = linked.nonzero().squeeze(1)
+    size = -(-len(with_links) // ROUND) * ROUND
+    return torch.cat([with_links, (~linked).nonzero().squeeze(1)])[:size]
 
 
 def _waits(edges: Edges) -> bool:

@@ -61,11 +61,11 @@ class Layer(nn.Module):
 
     def _skipping(self, x: Nodes, y: Float[Tensor, "wanted out"], hop: Hop) -> Float[Tensor, "wanted out"]:
         if isinstance(x, Tensor):
-            own = hop.picked(hop.own(x))
+            own = hop.own(x)
             return own if self.across is None else times(own, self.across.weight.t())
         # sparse rows of the layer's own width: a product with the identity makes them dense
         weight = self.across.weight.t() if self.across is not None else torch.eye(x.shape[1], dtype=y.dtype, device=y.device)
-        return hop.picked(hop.own(times(x, weight)))
+        return hop.own(times(x, weight))
 
 
 class Stack(nn.Module):
