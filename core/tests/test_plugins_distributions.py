@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from importlib.metadata import DistributionFinder, PathDistribution
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,36 @@ def named(name: str) -> Installed:
     return found
 
 
+class Finder(DistributionFinder):
+    """A finder of somebody's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find_spec(self, *_: Any) -> None:
+        return None
+
+    def find_distributions(self, context: DistributionFinder.Context | None = None) -> Iterator[PathDistribution]:
+        yield from map(PathDistribution, self.folder.glob("*.dist-info"))
+
+
+@pytest.fixture(autouse=True)
+def only_pythons_own_finder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backport `importlib_metadata`, which other tests bring with MLflow, puts its finder in the place of Python's."""
+    plain = [finder for finder in sys.meta_path if finder is PathFinder or not hasattr(finder, "find_distributions")]
+    monkeypatch.setattr(sys, "meta_path", plain)
+    own = staticmethod(importlib.metadata.MetadataPathFinder.find_distributions)
+    monkeypatch.setattr(PathFinder, "find_distributions", own, raising=False)
+
+
+@pytest.fixture(params=["read here", "by the library"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Both ways to find what is installed: a finder of somebody's own leaves it to the library."""
+    if request.param == "by the library":
+        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder(tmp_path / "nothing")])
+    return str(request.param)
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which distributions can be installed."""
@@ -55,7 +86,9 @@ def test_the_same_as_the_library_finds_here_without_asking_it(site: Path, monkey
         version_of("nothing-of-this-name")
 
 
-def test_of_two_of_one_name_the_first_on_the_path_counts(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_of_one_name_the_first_on_the_path_counts(
+    way: str, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install_fake(site, "manyviews-one", "one", "later.plugin")
     install_fake(tmp_path / "first", "manyviews_One", "one", "earlier.plugin")
     monkeypatch.syspath_prepend(str(tmp_path / "first"))
@@ -63,7 +96,7 @@ def test_of_two_of_one_name_the_first_on_the_path_counts(site: Path, tmp_path: P
     assert named("one").module == "earlier.plugin"
 
 
-def test_an_old_egg_info_and_a_folder_without_metadata(site: Path) -> None:
+def test_an_old_egg_info_and_a_folder_without_metadata(way: str, site: Path) -> None:
     old = site / "manyviews_old-2.0-py3.11.egg-info"
     old.mkdir()
     (old / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: manyviews-old\nVersion: 2.0\n")
@@ -96,19 +129,6 @@ def test_distributions_in_a_zip_file_are_found_by_the_library(tmp_path: Path, mo
     assert named("one") == Installed("one", "one.plugin", "manyviews-one", "1.0", ())
     assert by_us() == by_library()
     assert version_of("manyviews-one") == "1.0"
-
-
-class Finder(DistributionFinder):
-    """A finder of somebody's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find_spec(self, *_: Any) -> None:
-        return None
-
-    def find_distributions(self, context: DistributionFinder.Context | None = None) -> Iterator[PathDistribution]:
-        yield from map(PathDistribution, self.folder.glob("*.dist-info"))
 
 
 def test_a_finder_of_somebodys_own_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

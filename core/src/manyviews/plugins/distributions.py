@@ -106,9 +106,11 @@ def _by_library(wanted: str) -> Iterator[Distribution]:
 
     seen: set[str] = set()
     for found in every():
+        text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+        header = _header(text.replace("\r\n", "\n"))
+        name = re.search(r"^Name:[ \t]*(.*?)[ \t]*$", header, re.MULTILINE)
+        key = _normal(name[1]) if name else ""
         entry_points = found.read_text("entry_points.txt") or ""
-        key = _normal(found.name)
-        if key not in seen and wanted in entry_points:
-            text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
-            yield Distribution(entry_points, _header(text.replace("\r\n", "\n")))
+        if wanted in entry_points and (not key or key not in seen):
+            yield Distribution(entry_points, header)
         seen.add(key)
