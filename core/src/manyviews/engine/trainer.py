@@ -103,10 +103,10 @@ class Trainer:
 
     def _add_gradients(self, batch: Batch, number: int) -> None:
         """Of one batch. All chance in it is a function of (seed, batch, process): a resumed run has no state to restore."""
-        seed, micro = self.recipe.train.seed, self.step * self.recipe.train.accumulate + number
-        number = mix(seed, micro, self.fabric.global_rank)
-        self.generator.manual_seed(number)
-        self.seed_dropout(number ^ 1)
+        train = self.recipe.train
+        seed = mix(train.seed, self.step * train.accumulate + number, self.fabric.global_rank)
+        self.generator.manual_seed(seed)
+        self.seed_dropout(seed ^ 1)
         step = Step(batch, self.generator, self.window.add)
         loss = self.wrapped(step)
         if self.mgda is None:
