@@ -221,6 +221,39 @@ def test_weighted_sums_are_sums_over_edges(sums: Callable[..., Tensor], heads: i
     compare(found, longhand, [(sent, sent), (weights, weights)])
 
 
+def test_without_sparse_products_all_is_gathered(monkeypatch: pytest.MonkeyPatch, sparse_ring: GraphBatch) -> None:
+    """Processors for which PyTorch comes without MKL."""
+    ours = GATConv(5, 6, 2, concat=True, slope=0.2, dropout=0.0).double()
+    x = Rows(sparse_ring.x.double(), torch.randn(5, dtype=torch.double, requires_grad=True), torch.tensor([], dtype=torch.long))
+
+    def run() -> list[Tensor]:
+        y = ours(x, Hop.over(sparse_ring.edges.looped))
+        return [y, *torch.autograd.grad(weighed(y), list(ours.parameters()))]
+
+    sparse = run()
+    monkeypatch.setattr("manyviews_graphs.nets.sums.multiplies_sparse", lambda device: False)
+    assert_close(run(), sparse)
+
+
+@pytest.mark.parametrize("conv", [GATConv(5, 4, 2, concat=True, slope=0.2, dropout=0.0), GCNConv(5, 4), GCNConv(5, 40)])
+def test_where_counting_edges_would_halt_the_step_all_of_them_stay(
+    monkeypatch: pytest.MonkeyPatch, ring: GraphBatch, conv: nn.Module
+) -> None:
+    """As on an accelerator: the same numbers, from links whose number is that of the graph's edges."""
+    conv, edges, present = conv.double(), ring.edges.looped, torch.tensor([0, 1, 4, 6, 7])
+    x = ring.x.double()[present]
+
+    def run() -> tuple[Tensor, int]:
+        rows, hop = Hop.over(edges, WANTED).among(x, present)
+        return conv(rows, hop), len(hop.carrying.links)
+
+    few, _ = run()
+    monkeypatch.setattr("manyviews_graphs.nets.hop._waits", lambda edges: True)
+    every, links = run()
+    assert links == len(edges)
+    assert_close(every, few)
+
+
 def test_patterns_are_found_once(ring: GraphBatch) -> None:
     links = ring.edges.links
     assert links is ring.edges.links

@@ -20,6 +20,9 @@ from manyviews_graphs.spec import GraphSpec
 class GCN(GNN):
     """Graph convolutional network (Kipf & Welling 2017). Reads no edge features.
 
+    Edges weigh by the degrees of their ends. In sampled neighbourhoods these are the degrees there: a node at the rim has
+    fewer than in the whole graph, so that embeddings differ a little from the whole graph's (as with PyG's loaders).
+
     Args:
         width: Width of a node.
         hidden: Width between the layers; null: as `width`.

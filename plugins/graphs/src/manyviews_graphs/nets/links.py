@@ -21,14 +21,22 @@ class Pattern:
 
     rows: Int[Tensor, "rows_and_one"]
     columns: Int[Tensor, "entries"]
-    order: Int[Tensor, "entries"]
-    """The place in the flat list of weights, (edges heads), of each entry."""
+    order: Int[Tensor, "entries"] | None
+    """The place in the flat list of weights, (edges heads), of each entry; None: they are in that order."""
     shape: tuple[int, int]
 
     def matrix(self, weights: Float[Tensor, "edges heads"]) -> Float[Tensor, "rows columns"]:
         """The matrix of these weights, `torch.sparse_csr`."""
-        values = weights.reshape(-1)[self.order]
+        values = weights.reshape(-1) if self.order is None else weights.reshape(-1)[self.order]
         return torch.sparse_csr_tensor(self.rows, self.columns, values, self.shape, check_invariants=False)
+
+    def weights(
+        self, matrix: Float[Tensor, "rows columns"], like: Float[Tensor, "edges heads"]
+    ) -> Float[Tensor, "edges heads"]:
+        """The weights of such a matrix, in their own order."""
+        if self.order is None:
+            return matrix.values().reshape(like.shape)
+        return torch.empty_like(like).view(-1).index_copy(0, self.order, matrix.values()).reshape(like.shape)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ class Links:
         return self._patterns[key]
 
     def _forwards(self, heads: int, apart: bool) -> Pattern:
+        if heads == 1:
+            return _narrow(self.pointer, self.source, None, (self.targets, self.sources))
         columns = _each_head(self.source, heads) if apart else self.source[:, None].expand(-1, heads)
         edges = torch.arange(len(self), device=self.source.device)
         shape = (self.targets * heads, self.sources * heads if apart else self.sources)
@@ -108,7 +118,7 @@ def _by_node_and_head(
     return _narrow(rows, put_columns, put_weights, shape)
 
 
-def _narrow(rows: Tensor, columns: Tensor, order: Tensor, shape: tuple[int, int]) -> Pattern:
+def _narrow(rows: Tensor, columns: Tensor, order: Tensor | None, shape: tuple[int, int]) -> Pattern:
     """With indices of half the size where they fit, which MKL and cuSPARSE read as they are."""
     fits = max(*shape, len(columns)) < 2**31
     kind = torch.int32 if fits else torch.int64

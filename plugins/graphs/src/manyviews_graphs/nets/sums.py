@@ -33,10 +33,10 @@ def weighted_sum(
     with exact(sent):
         sent = full(sent)
         weights = weights.to(sent.dtype)
-        if sent.device.type in ("cpu", "cuda"):
-            result: Tensor = _SparseSum.apply(sent.contiguous(), weights, links)  # type: ignore[no-untyped-call]
-            return result
-        return gathered_sum(sent, weights, links)
+        if not multiplies_sparse(sent.device):
+            return gathered_sum(sent, weights, links)
+        result: Tensor = _SparseSum.apply(sent.contiguous(), weights, links)  # type: ignore[no-untyped-call]
+        return result
 
 
 def gathered_sum(
@@ -48,8 +48,17 @@ def gathered_sum(
     return zeros.index_add(0, links.target, weights[..., None] * each[links.source])
 
 
+def multiplies_sparse(device: torch.device) -> bool:
+    """Whether PyTorch multiplies CSR matrices here: on CUDA devices, and by MKL, which is in its builds for x86."""
+    return device.type == "cuda" or (device.type == "cpu" and torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
+
+
 def sparse_product(matrix: Float[Tensor, "rows inner"], dense: Float[Tensor, "inner columns"]) -> Float[Tensor, "rows columns"]:
     """`matrix @ dense` for a CSR matrix, into fresh memory: PyTorch's own fills and copies a matrix of zeros first."""
+    if not multiplies_sparse(dense.device):
+        rows = torch.arange(matrix.shape[0], device=dense.device).repeat_interleave(matrix.crow_indices().diff())
+        entries = matrix.values()[:, None] * dense[matrix.col_indices()]
+        return dense.new_zeros(matrix.shape[0], dense.shape[1]).index_add(0, rows, entries)
     out = dense.new_empty(matrix.shape[0], dense.shape[1])
     return torch.addmm(out, matrix, dense, beta=0.0, out=out)
 
@@ -76,6 +85,5 @@ class _SparseSum(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 pattern = ctx.links.pattern(heads, apart=apart)
                 products = torch.sparse.sampled_addmm(pattern.matrix(weights), received, sent.flatten(0, -2).t(), beta=0.0)
-                to_weights = torch.empty_like(weights).view(-1).index_copy(0, pattern.order, products.values())
-                to_weights = to_weights.reshape(weights.shape)
+                to_weights = pattern.weights(products, weights)
         return to_sent, to_weights, None
