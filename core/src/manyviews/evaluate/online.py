@@ -100,10 +100,11 @@ class OnlineEvaluation:
 
     def _draw(self, units: Units, task: Task) -> Drawn:
         """What is drawn for the task; where it goes by splits, without the classes that the draw met once, which leave
-        nothing to cut."""
+        nothing to cut, if two others are left."""
         drawn = units.draw_for(task, self.limits, self.limits, seed=self.seed)
         if not task.needs_labels or task.every_unit or units.labels is None or units.labels.kind == "regression":
             return drawn
         rows, values = drawn.rows, units.labels.values
         classes, counts = np.unique(values[rows[units.probe_splits[rows] == "train"]], return_counts=True)
-        return Drawn(rows[~np.isin(values[rows], classes[counts == 1])])
+        single = classes[counts == 1] if (counts > 1).sum() > 1 else []
+        return Drawn(rows[~np.isin(values[rows], single)])
