@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from manyviews.engine.collapse import CollapseWatch, signs
+from manyviews.engine.collapse import CollapseWatch, Signs, signs
 from manyviews.engine.lars import LARS
 from manyviews.engine.loader import Order, on_device
 from manyviews.engine.model import Model, Part, Step
@@ -192,16 +192,18 @@ def test_window_gives_means_and_goes_on_where_it_was_saved() -> None:
 
 def test_signs_of_known_embeddings() -> None:
     eye = torch.cat([torch.eye(8), -torch.eye(8)])
-    assert_close(signs(eye).values["watch/effective_rank"], torch.tensor(8.0))
-    far = signs(eye + 1e4).values  # around a point far from zero: what varies is as it was
-    assert float(far["watch/effective_rank"]) < 1.01
-    assert_close(far["watch/centred_rank"], torch.tensor(8.0), atol=1e-2, rtol=0)
+    assert_close(signs(eye).effective_rank, 8.0, rtol=1e-5, atol=0)
+    far = signs(eye + 1e4)  # around a point far from zero: what varies is as it was
+    assert far.effective_rank < 1.01
+    assert_close(far.centred_rank, 8.0, atol=1e-2, rtol=0)
     line = torch.linspace(-1, 1, 32)[:, None] * torch.ones(1, 8) + torch.arange(8)
-    assert_close(signs(line).values["watch/centred_rank"], torch.tensor(1.0))
-    point = signs(torch.full((32, 8), 3.7)).values
-    assert float(point["watch/effective_rank"]) <= 1.0
-    assert float(point["watch/centred_rank"]) <= 1.0
-    assert float(point["watch/spread"]) < 1e-6
+    assert_close(signs(line).centred_rank, 1.0, rtol=1e-5, atol=0)
+    point = signs(torch.full((32, 8), 3.7))
+    assert point.effective_rank <= 1.0
+    assert point.centred_rank <= 1.0
+    assert point.spread < 1e-6
+    broken = signs(torch.full((32, 8), math.nan))
+    assert math.isnan(broken.spread)
 
 
 def test_of_very_many_units_a_look_takes_some() -> None:
@@ -209,8 +211,8 @@ def test_of_very_many_units_a_look_takes_some() -> None:
     assert (seen.units, seen.width) == (1667, 4)
 
 
-def seen(rank: float, spread: float, centred: float = 20.0) -> dict[str, float]:
-    return {"watch/effective_rank": float(rank), "watch/centred_rank": centred, "watch/spread": spread}
+def seen(rank: float, spread: float, centred: float = 20.0) -> Signs:
+    return Signs(float(rank), centred, spread, units=512, width=64)
 
 
 @pytest.mark.parametrize(
@@ -226,24 +228,22 @@ def seen(rank: float, spread: float, centred: float = 20.0) -> dict[str, float]:
         (seen(1.05, 0.2), seen(1.02, 0.2), None),  # an untrained encoder's rank is compared, not judged
     ],
 )
-def test_collapse_is_told_in_words_and_a_healthy_fall_is_none(
-    first: dict[str, float], later: dict[str, float], says: str | None
-) -> None:
+def test_collapse_is_told_in_words_and_a_healthy_fall_is_none(first: Signs, later: Signs, says: str | None) -> None:
     watch = CollapseWatch()
-    assert watch.judge(first, 512, 64) is None
-    sentence = watch.judge(later, 512, 64)
+    assert watch.judge(first) is None
+    sentence = watch.judge(later)
     assert (sentence is None) if says is None else says in (sentence or "")
 
 
 def test_collapse_is_told_once_a_run_which_a_checkpoint_remembers() -> None:
     watch = CollapseWatch()
-    watch.judge(seen(30, 0.5), 512, 64)
+    watch.judge(seen(30, 0.5))
     resumed = CollapseWatch()
     resumed.restore(watch.state())
-    assert resumed.judge(seen(30, 0.005), 512, 64) is not None
+    assert resumed.judge(seen(30, 0.005)) is not None
     again = CollapseWatch()
     again.restore(resumed.state())
-    assert again.judge(seen(30, 0.005), 512, 64) is None
+    assert again.judge(seen(30, 0.005)) is None
 
 
 @pytest.mark.parametrize("units", [2, 3, 4])
@@ -252,8 +252,7 @@ def test_few_units_are_no_collapse(units: int) -> None:
     torch.manual_seed(0)
     watch = CollapseWatch()
     for _ in range(200):
-        look = signs(torch.randn(units, 16) + 3)
-        assert watch.judge({key: float(value) for key, value in look.values.items()}, look.units, look.width) is None
+        assert watch.judge(signs(torch.randn(units, 16) + 3)) is None
 
 
 def test_seeds_of_views_are_well_spread() -> None:

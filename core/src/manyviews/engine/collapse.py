@@ -10,7 +10,8 @@ Three things are looked at, on the units of a training batch, each against what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,32 +28,37 @@ MOST_UNITS = 2048
 
 @dataclass(frozen=True)
 class Signs:
-    """What a look has seen: scalars on the device, and numbers that are known on the host."""
+    """What a look has seen, on the host."""
 
-    values: Mapping[str, Float[Tensor, ""]]
+    effective_rank: float
+    centred_rank: float
+    spread: float
     units: int
     width: int
 
+    def metrics(self) -> dict[str, float]:
+        """For the journal."""
+        return {
+            "watch/effective_rank": self.effective_rank,
+            "watch/centred_rank": self.centred_rank,
+            "watch/spread": self.spread,
+        }
+
 
 def signs(embeddings: Float[Tensor, "units width"]) -> Signs:
-    """Effective ranks (exponential of the entropy of the singular values, Roy & Vetterli 2007) and spread."""
+    """Effective ranks (exponential of the entropy of the singular values, Roy & Vetterli 2007) and spread.
+
+    Below what rounding leaves of the whole nothing counts: of a constant embedding, centred, that has full rank.
+    """
     x = embeddings[:: -(-len(embeddings) // MOST_UNITS) or 1].float()
     centred = x - x.mean(0)
-    values = {
-        "watch/effective_rank": _rank(x, x),
-        "watch/centred_rank": _rank(centred, x),
-        "watch/spread": centred.square().mean(0).sqrt().mean(),
-    }
-    return Signs(values, *x.shape)
-
-
-def _rank(x: Float[Tensor, "units width"], whole: Float[Tensor, "units width"]) -> Float[Tensor, ""]:
-    """Below what rounding leaves of `whole` nothing counts: of a constant embedding, centred, it has full rank."""
-    values = torch.linalg.svdvals(x.nan_to_num())  # NaN would be refused; the spread still shows it
-    rounding = torch.finfo(x.dtype).eps * max(x.shape) * torch.linalg.matrix_norm(whole.nan_to_num())
-    values = torch.where(values > rounding, values, torch.zeros_like(values))
-    share = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
-    return torch.exp(torch.special.entr(share).sum())
+    spread = centred.square().mean(0).sqrt().mean()
+    values = torch.linalg.svdvals(torch.stack([x, centred]).nan_to_num())  # NaN would be refused; the spread still shows it
+    rounding = torch.finfo(x.dtype).eps * max(x.shape) * values[0].norm()
+    values = torch.where(values > rounding, values, 0.0)
+    share = values / values.sum(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
+    ranks = torch.special.entr(share).sum(1).exp()
+    return Signs(*torch.stack([*ranks, spread]).tolist(), *x.shape)
 
 
 class CollapseWatch:
@@ -74,7 +80,7 @@ class CollapseWatch:
     """Centred rank beyond the first direction below which it is a line; a tenth of what the units can have, if that is less."""
 
     def __init__(self) -> None:
-        self.first: dict[str, float] | None = None
+        self.first: Signs | None = None
         self.told = False
 
     def look(self, encoder: Encoder, batch: Batch) -> Signs:
@@ -83,46 +89,34 @@ class CollapseWatch:
             encoding = encoder(View(batch, encoder.layout(batch)))
         return signs(encoding.pooled if len(batch) > 1 else encoding.tokens)
 
-    def judge(self, values: Mapping[str, float], units: int, width: int) -> str | None:
-        """A sentence where the embedding has collapsed, once a run; None otherwise.
-
-        Args:
-            values: Of a look, on the host.
-            units: That it was at.
-            width: Of the embedding.
-        """
+    def judge(self, seen: Signs) -> str | None:
+        """A sentence where the embedding has collapsed, once a run; None otherwise."""
         if self.first is None:
-            self.first = dict(values)
-        seen = None if self.told else self._seen(values, units, width)
-        if seen is None:
+            self.first = seen
+        found = None if self.told else self._found(seen, self.first)
+        if found is None:
             return None
         self.told = True
         return (
-            f"the embedding has collapsed: {seen}. The loss no longer means anything; "
+            f"the embedding has collapsed: {found}. The loss no longer means anything; "
             "try a variance-regularised objective, a slower teacher or a lower learning rate"
         )
 
-    def _seen(self, values: Mapping[str, float], units: int, width: int) -> str | None:
-        assert self.first is not None
-        spread, began = values["watch/spread"], self.first["watch/spread"]
-        if spread < self.floor * began:
-            return f"its spread fell to {spread:.2g} (it began at {began:.2g}), towards a single point"
-        if units < 3:
+    def _found(self, now: Signs, first: Signs) -> str | None:
+        if now.spread < self.floor * first.spread:
+            return f"its spread fell to {now.spread:.2g} (it began at {first.spread:.2g}), towards a single point"
+        if now.units < 3:
             return None
-        rank, began = values["watch/effective_rank"], self.first["watch/effective_rank"]
-        if rank - 1 < self.floor * (min(began, units, width) - 1):
-            return f"its effective rank fell to {rank:.1f} (it began at {began:.0f})"
-        varied = values["watch/centred_rank"]
-        if varied - 1 < min(self.line, self.floor * (min(units - 1, width) - 1)):
-            return f"all of it lies on one line (effective rank {varied:.1f} of what varies)"
+        if now.effective_rank - 1 < self.floor * (min(first.effective_rank, now.units, now.width) - 1):
+            return f"its effective rank fell to {now.effective_rank:.1f} (it began at {first.effective_rank:.0f})"
+        if now.centred_rank - 1 < min(self.line, self.floor * (min(now.units - 1, now.width) - 1)):
+            return f"all of it lies on one line (effective rank {now.centred_rank:.1f} of what varies)"
         return None
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"first": self.first, "told": self.told}
+        return {"first": self.first and asdict(self.first), "told": self.told}
 
-    def restore(self, state: Mapping[str, object]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
-        first, told = state["first"], state["told"]
-        assert first is None or isinstance(first, dict)
-        self.first, self.told = first, bool(told)
+        self.first, self.told = state["first"] and Signs(**state["first"]), state["told"]

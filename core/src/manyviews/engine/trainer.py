@@ -135,9 +135,8 @@ class Trainer:
     def _look(self, batch: Batch, report: Report, bar: Progress) -> None:
         """The collapse watch, on the batch just trained on."""
         seen = self.watch.look(self.plain.encoder, batch)
-        values = {key: float(value) for key, value in seen.values.items()}
-        report(self.step, values)
-        sentence = self.watch.judge(values, seen.units, seen.width)
+        report(self.step, seen.metrics())
+        sentence = self.watch.judge(seen)
         if sentence and self._first:
             bar.say(f"Warning, step {self.step}: {sentence}")
 
