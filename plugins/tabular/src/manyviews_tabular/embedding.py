@@ -59,6 +59,7 @@ class ColumnEmbedding(nn.Module):
         """Vectors of the numbers, as if none were missing."""
         if self.pieces is not None:
             return self.pieces(batch)
+        assert self.number_embeddings is not None, "without pieces, numbers have a direction each"
         numbers = batch.values.to(self.bias.dtype)[..., None] * self.number_embeddings
         return numbers if self.bin_embeddings is None else numbers + F.embedding(self._bin_rows(batch), self.bin_embeddings)
 

@@ -48,7 +48,7 @@ def pieces(spec: TableSpec) -> tuple[Float[Tensor, "numeric pieces"], Float[Tens
     ends = []
     for column in spec.numeric:
         least, largest = column.scaling(np.array([column.minimum, column.maximum]))
-        ends.append(torch.tensor([least, *column.bins, largest], dtype=torch.float32).unique())
+        ends.append(torch.unique(torch.tensor([least, *column.bins, largest], dtype=torch.float32)))
     most = max((len(each) - 1 for each in ends), default=0)
     low, slope = torch.zeros(2, len(ends), most)
     for i, each in enumerate(ends):
