@@ -7,6 +7,7 @@ PyG's `GATConv`, which gathers a row for every edge and head.
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -59,8 +60,9 @@ class GATConv(Conv):
             received = hop.sums(x, self.attention(self._scores(x, self.weight), hop), partial(each_head, weight=weight))
         else:
             sent = times(x, self.weight)
-            weights = self.attention(self._scores(sent, None), hop)
-            received = hop.sums(sent.view(-1, self.heads, self.each), weights)
+            narrow = isinstance(x, Tensor) and x.shape[1] <= sent.shape[1]
+            scores = self._scores(cast(Tensor, x), self.weight) if narrow else self._scores(sent, None)
+            received = hop.sums(sent.view(-1, self.heads, self.each), self.attention(scores, hop))
         joined = received.flatten(1) if self.concat else received.mean(1)
         return joined if self.bias is None else joined + self.bias
 
