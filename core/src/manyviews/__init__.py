@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from manyviews.mask import Mask
     from manyviews.objective import Branch, Loss, Objective
     from manyviews.recipe.load import load_recipe
-    from manyviews.source import Labels, Source, Spec
+    from manyviews.source import Labels, Pairs, Source, Spec
     from manyviews.traits import Trait
     from manyviews.view import View, ViewGenerator
 
@@ -44,7 +44,7 @@ _HOMES = {
     "manyviews.mask": ("Mask",),
     "manyviews.objective": ("Branch", "Loss", "Objective"),
     "manyviews.recipe.load": ("load_recipe",),
-    "manyviews.source": ("Labels", "Source", "Spec"),
+    "manyviews.source": ("Labels", "Pairs", "Source", "Spec"),
     "manyviews.traits": ("Trait",),
     "manyviews.view": ("View", "ViewGenerator"),
 }
@@ -52,7 +52,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Batch", "Branch", "Decoder", "Domain", "Encoder", "Encoding", "Labels", "Layout", "Lengths", "Loss", "Mask",
-    "Objective", "Run", "Source", "Spec", "Trained", "Trait", "UserError", "View", "ViewGenerator", "hookimpl",
+    "Objective", "Pairs", "Run", "Source", "Spec", "Trained", "Trait", "UserError", "View", "ViewGenerator", "hookimpl",
     "load_recipe", "load_trained", "pretrain",
 ]  # fmt: skip
 
