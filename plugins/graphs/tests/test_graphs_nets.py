@@ -172,6 +172,14 @@ def test_gcn_equals_pyg(two_graphs: GraphBatch, loops: bool) -> None:
     )
 
 
+def test_gcn_where_no_edge_ends_in_a_node() -> None:
+    """It has no degree to weigh by: its edges count nothing, as PyG has it."""
+    ours, theirs = GCNConv(5, 3).double(), PyGGCN(5, 3, add_self_loops=False).double()
+    theirs.load_state_dict({"lin.weight": ours.weight.detach().T, "bias": ours.bias.detach()})
+    edges, x = Edges.of(torch.tensor([0, 0, 1, 2]), torch.tensor([1, 2, 2, 1]), 3), torch.randn(3, 5, dtype=torch.double)
+    assert_close(ours(x, Hop.over(edges)), theirs(x, edge_index(edges)))
+
+
 @pytest.mark.parametrize("out", [2, 30])
 def test_gcn_at_some_nodes_and_from_some(ring: GraphBatch, out: int) -> None:
     conv, edges, present = GCNConv(5, out).double(), ring.edges.looped, torch.tensor([0, 1, 4, 6, 7])
@@ -343,16 +351,23 @@ def test_a_row_without_withheld_nodes(rows: tuple[Rows, Callable[[Tensor], Tenso
     compare(times(some, weight), some.x.to_dense() @ weight, [(weight, weight)])
 
 
-def test_edges_that_do_not_matter_are_left_out_on_a_cpu(ring: GraphBatch) -> None:
-    hop = Hop.over(ring.edges, WANTED)
-    assert set(hop.at[hop.links.target].tolist()) == set(WANTED.tolist())
-    assert len(hop.links) == int(ring.edges.in_degree[WANTED].sum())
-    _, few = hop.among(torch.zeros(2, 3), torch.tensor([1, 7]))
-    carrying = few.carrying
-    assert carrying.links.sources == 2
-    assert torch.equal(few.links.source[carrying.numbers], torch.tensor([1, 7])[carrying.links.source])
-    assert WANTED[carrying.reached].tolist() == [0, 2, 6, 3]  # neighbours of 1 and 7, and for a round number behind them 3
-    assert set(WANTED[carrying.reached][carrying.links.target].tolist()) == {0, 2, 6}
+def test_what_does_not_matter_is_left_out_on_a_cpu(monkeypatch: pytest.MonkeyPatch, ring: GraphBatch) -> None:
+    """Edges to other nodes, edges from nodes that hold nothing, wanted nodes that nothing reaches."""
+    wanted, x, present = torch.tensor([2, 3]), torch.arange(4.0).reshape(2, 2), torch.tensor([1, 5])
+    hop = Hop.over(ring.edges, wanted)
+    assert len(hop.links) == 4
+    assert set(hop.links.source.tolist()) == {1, 2, 3, 4}
+
+    def few() -> tuple[Hop, list[int]]:
+        rows, hop_of_few = hop.among(x, present)
+        assert hop_of_few.sums(rows, torch.ones(4, 1)).squeeze(1).tolist() == [[0.0, 1.0], [0.0, 0.0]]
+        return hop_of_few, wanted[hop_of_few.carrying.reached].tolist()
+
+    assert few()[1] == [2, 3]  # counted up to a round number
+    monkeypatch.setattr("manyviews_graphs.nets.hop.ROUND", 1)
+    some, reached = few()
+    assert reached == [2]
+    assert (some.carrying.links.source.tolist(), some.carrying.links.target.tolist()) == ([0], [0])
 
 
 @pytest.mark.parametrize("residual", [True, False])
