@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,15 @@ def few_threads() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_store() -> Iterator[None]:
+    """No test hands its tracking store on: `mlflow.set_tracking_uri` sets it in the environment too, for all tests to come."""
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if os.environ.get("MLFLOW_TRACKING_URI") != given and (mlflow := sys.modules.get("mlflow")):
+        mlflow.set_tracking_uri(given)
 
 
 @pytest.fixture(scope="session")

@@ -404,14 +404,11 @@ def test_the_encoder_is_stored_as_a_model_that_mlflow_loads(
     assert (logged.name, str(logged.status), logged.source_run_id) == ("encoder", "READY", begun.run_id)
     assert not (folder / "model").exists()
     mlflow.set_tracking_uri(uri)
-    try:
-        for address in (f"models:/{output.model_id}", f"runs:/{begun.run_id}/encoder"):
-            model = mlflow.pyfunc.load_model(address)
-            np.testing.assert_allclose(model.predict(frame), [[20.0], [30.0]])
-            assert model.metadata.run_id == begun.run_id
-            assert model.metadata.get_input_schema().input_names() == ["a", "b"]
-    finally:
-        mlflow.set_tracking_uri(None)
+    for address in (f"models:/{output.model_id}", f"runs:/{begun.run_id}/encoder"):
+        model = mlflow.pyfunc.load_model(address)
+        np.testing.assert_allclose(model.predict(frame), [[20.0], [30.0]])
+        assert model.metadata.run_id == begun.run_id
+        assert model.metadata.get_input_schema().input_names() == ["a", "b"]
     pinned = Path(logged.artifact_location.removeprefix("file://"), "requirements.txt").read_text().splitlines()
     assert pinned[-1] == f"pandas=={pd.__version__}"
     assert [line.partition("==")[0] for line in pinned] == ["mlflow", "manyviews", "torch", "numpy", "pandas"]
