@@ -4,8 +4,9 @@
 
 A model of one linear layer is pretrained by `manyviews.pretrain`, from its first line to
 its last. A bare loop with the same batches, model, views, objective, optimiser and schedules runs in turns with it:
-after every hundred steps of the engine a hundred of the loop, and only these are timed. The engine is charged with all
-CPU time of the process in that stretch, the thread that writes to MLflow included.
+after every hundred steps of the engine a hundred of the loop, and only these are timed. What the engine adds to a turn in
+its own thread is the median over turns, since each holds the same work and other programs disturb some; to that comes all
+CPU time of other threads in the whole stretch, which is the writing to MLflow.
 """
 
 from __future__ import annotations
@@ -60,23 +61,40 @@ class InTurns(Source):
     def __init__(self, source: Source, bare: Iterator[None], steps: int) -> None:
         self.source, self.bare, self.spec, self.last = source, bare, source.spec, WARM + steps
         self.step = -1  # the engine asks for one batch before it begins
-        self.bare_seconds = self.seconds = self._begun = 0.0
+        self.bare_turns: list[float] = []
+        self.turns: list[float] = []
+        self.others = 0.0
+        self._begun = self._begun_others = 0.0
 
     def batch(self, index: Int[np.ndarray, "samples"]) -> Batch:
-        if self.step == WARM:
-            self._begun = time.process_time()
-        if self.step == self.last:
-            self.seconds = time.process_time() - self._begun - self.bare_seconds
-        elif self.step >= WARM and self.step % TURN == 0:
+        if WARM <= self.step <= self.last and self.step % TURN == 0:
             self._turn()
         self.step += 1
         return self.source.batch(index)
 
     def _turn(self) -> None:
+        if self.step > WARM:
+            self.turns.append(time.thread_time() - self._begun)
+        if self.step == self.last:
+            self.others = time.process_time() - time.thread_time() - self._begun_others
+            return
+        if self.step == WARM:
+            self._begun_others = time.process_time() - time.thread_time()
         begun = time.thread_time()
         for _ in range(TURN):
             next(self.bare)
-        self.bare_seconds += time.thread_time() - begun
+        self._begun = time.thread_time()
+        self.bare_turns.append(self._begun - begun)
+
+    def bare_us(self) -> float:
+        """Microseconds of a bare step."""
+        return 1e6 / TURN * median(self.bare_turns)
+
+    def added_us(self) -> float:
+        """Microseconds that the engine adds to a step."""
+        assert len(self.turns) == len(self.bare_turns) > 0, "the stretch that is measured was run to its end"
+        own = median(turn - bare for turn, bare in zip(self.turns, self.bare_turns, strict=True))
+        return 1e6 / TURN * (own + self.others / len(self.turns))
 
     def __len__(self) -> int:
         return len(self.source)
@@ -102,8 +120,8 @@ def main() -> None:
         for _ in range(pairs):
             for name, layers in LAYERS.items():
                 turns = _run(layers, steps)
-                bare.append(1e6 * turns.bare_seconds / steps)
-                added[name].append(1e6 * turns.seconds / steps - bare[-1])
+                bare.append(turns.bare_us())
+                added[name].append(turns.added_us())
         fabric = _fabric_alone(_recipe({}, WARM + steps + 1), steps)
         os.chdir("/")
     medians = {name: round(median(values), 1) for name, values in added.items()}
@@ -128,7 +146,6 @@ def _run(layers: Mapping[str, Any], steps: int) -> InTurns:
     source = Vectors()
     turns = InTurns(source, _bare_loop(recipe, source), steps)
     pretrain(recipe, source=turns)
-    assert turns.seconds > 0, "the stretch that is measured was run to its end"
     return turns
 
 
