@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from manyviews.errors import UserError
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.encoder import Pool, Probability
 from manyviews_graphs.gnn import GNN
@@ -30,6 +31,8 @@ class GIN(GNN):
         residual: Adds to each layer's output what it read, through a linear map where widths differ.
         learn_eps: Learns how much more a node counts than its neighbours.
         edge_features: Reads features of edges, where the data have them: nodes are first mapped to `width`.
+        self_loops: Puts a self-loop at each node, so that it counts twice: as GraphMAE's code does, and not its paper. Only
+            where features of edges are not read.
         pool: A graph's vector from its nodes'.
     """
 
@@ -46,15 +49,21 @@ class GIN(GNN):
         residual: bool = False,
         learn_eps: bool = False,
         edge_features: bool = True,
+        self_loops: bool = False,
         pool: Pool = "sum",
     ) -> None:
         super().__init__(spec, width, pool, Style(activation, norm, dropout, residual))
         self.learn_eps = learn_eps
         self.edge_channels = spec.edge_channels if edge_features else 0
+        if self_loops and self.edge_channels:
+            raise UserError(
+                "encoder: a self-loop has no features, and these graphs have features of edges\n"
+                "set `edge_features: false` to leave these out, or `self_loops: false`"
+            )
         self.inwards = nn.Linear(spec.channels, width) if self.edge_channels else None
         channels = width if self.inwards else spec.channels
         made = [self.make_layer(one, width) for one in [channels, *[width] * (layers - 1)]]
-        self.trunk = Passing(Stack(made), self_loops=False, edge_features=bool(self.edge_channels))
+        self.trunk = Passing(Stack(made), self_loops=self_loops, edge_features=bool(self.edge_channels))
 
     def make_conv(self, channels: int, hidden: int, out: int, heads: int | None) -> Conv:
         activation, norm = self.style.activation, self.style.norm

@@ -29,9 +29,9 @@ def draw(shape: torch.Size | tuple[int, ...], p: float, like: Tensor) -> Float[T
     if like.device.type != "cpu":
         return torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(share(p))
     numbers = torch.Size(shape).numel()
-    words = torch.empty(-(-numbers // 4), dtype=torch.int64).random_(-(2**63), None)
+    words = torch.empty(-(-numbers // 4), dtype=torch.int64, device=like.device).random_(-(2**63), None)
     halves = words.view(torch.int16)[:numbers].view(shape)
-    return torch.ge(halves, _threshold(p), out=torch.empty(shape, dtype=like.dtype))
+    return torch.ge(halves, _threshold(p), out=torch.empty(shape, dtype=like.dtype, device=like.device))
 
 
 def share(p: float) -> float:
