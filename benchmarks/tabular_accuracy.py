@@ -59,19 +59,21 @@ def data_section(table: Table, folder: Path) -> dict[str, Any]:
     return section | ({"splits": str(split)} if split.is_file() else {})
 
 
-def probe(table: Table, recipe: str, seed: int, folder: Path, epochs: float | None) -> Iterator[dict[str, Any]]:
+def probe(
+    table: Table, recipe: str, seed: int, folder: Path, epochs: float | None, device: str
+) -> Iterator[dict[str, Any]]:
     """Pretrain once and judge the encoder, and the one it began as."""
     from manyviews.engine.load import load_trained
     from manyviews.engine.parts import build_source
     from manyviews.engine.pretrain import pretrain
 
     with tempfile.TemporaryDirectory() as place:
-        train: dict[str, Any] = {"seed": seed, "folder": place, "watch_every": 1_000_000}
+        train: dict[str, Any] = {"seed": seed, "folder": place, "watch_every": 1_000_000, "device": device}
         train |= {key: value for key, value in {"epochs": epochs, "batch_size": table.batch_size}.items() if value}
         began = time.process_time()
         run = pretrain(f"tabular/{recipe}", data=data_section(table, folder), train=train, evaluate=[], track=None)
         cost = time.process_time() - began
-        trained = load_trained(run.folder)
+        trained = load_trained(run.folder, device=device)
         source = build_source(trained.recipe, trained.spec)
         encoders = {"untrained": trained.untrained(), "pretrained": trained.encoder}
         extra = {"recipe": recipe, "cpu_seconds": round(cost), "epochs": trained.recipe.train.epochs}
@@ -187,7 +189,7 @@ def run_job(job: tuple[str, str, int], arguments: argparse.Namespace) -> str:
     """In a process of its own, with one thread."""
     name, recipe, seed = job
     words = [sys.executable, __file__, "--job", name, recipe, str(seed), "--data", str(arguments.data)]
-    words += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
+    words += ["--device", arguments.device, *(["--epochs", str(arguments.epochs)] if arguments.epochs else [])]
     one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(words, env=os.environ | one, capture_output=True, text=True)
     if done.returncode:
@@ -204,7 +206,7 @@ def one_job(name: str, recipe: str, seed: int, arguments: argparse.Namespace) ->
     found = (
         baselines(table, arguments.data)
         if recipe == "baselines"
-        else probe(table, recipe, seed, arguments.data, arguments.epochs)
+        else probe(table, recipe, seed, arguments.data, arguments.epochs, arguments.device)
     )
     print(json.dumps([{"table": name, **record} for record in found]))
 
@@ -252,6 +254,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
     parser.add_argument("--epochs", type=float, help="Passes over the training rows in place of each recipe's own number.")
+    parser.add_argument("--device", default="cpu", help="Where encoders are trained; several jobs share one GPU.")
     parser.add_argument("--quick", action="store_true", help="Two recipes on a bundled table, under a minute.")
     parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
