@@ -59,9 +59,7 @@ def data_section(table: Table, folder: Path) -> dict[str, Any]:
     return section | ({"splits": str(split)} if split.is_file() else {})
 
 
-def probe(
-    table: Table, recipe: str, seed: int, folder: Path, epochs: float | None, device: str
-) -> Iterator[dict[str, Any]]:
+def probe(table: Table, recipe: str, seed: int, folder: Path, epochs: float | None, device: str) -> Iterator[dict[str, Any]]:
     """Pretrain once and judge the encoder, and the one it began as."""
     from manyviews.engine.load import load_trained
     from manyviews.engine.parts import build_source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from manyviews.engine.loader import Order, on_device, read
 from manyviews.engine.mgda import MGDA
 from manyviews.engine.model import Model, Step
 from manyviews.engine.optim import set_step
+from manyviews.engine.pace import Pace
 from manyviews.engine.progress import Progress
 from manyviews.engine.schedules import momentum
 from manyviews.engine.signals import StopRequest
@@ -43,13 +43,13 @@ class Trainer:
         self.generator, self.seed_dropout = torch.Generator(fabric.device), seeding(fabric.device)
         self.window = Window(self._mean_over_processes if fabric.world_size > 1 else None)
         self.norms, self.watch = Window(), CollapseWatch()  # norms are of averaged gradients, alike on all processes
-        self._read_at = (time.monotonic(), 0)
+        self.pace = Pace(fabric.world_size)
 
     def train(self, report: Report, evaluate: Callable[[int], None], save: Callable[[], None]) -> signal.Signals | None:
         """Run to the end or to a signal, which is returned; the last step is saved in both cases."""
         train = self.recipe.train
         samples = train.batch_size * train.accumulate * self.fabric.world_size
-        self._read_at = (time.monotonic(), self.step)
+        self.pace.start()
         with Progress(self.step, self.steps, samples, self._first) as bar, StopRequest() as stop:
             for batches in self._steps():
                 self._step(batches)
@@ -76,7 +76,7 @@ class Trainer:
         train, device = self.recipe.train, self.fabric.device
         pin = device.type == "cuda"
         start, stop = self.step * train.accumulate, self.steps * train.accumulate
-        batches = on_device(read(self.source, self.order, start, stop, train.workers, pin), device, pin)
+        batches = self.pace.timed(on_device(read(self.source, self.order, start, stop, train.workers, pin), device, pin))
         for _ in range(self.step, self.steps):
             yield [next(batches) for _ in range(train.accumulate)]
 
@@ -118,12 +118,7 @@ class Trainer:
         """Take the means of the window from the device to the journal."""
         values = self.window.read() | self.norms.read()
         self._refuse_nan(values["loss"])
-        before, step = self._read_at
-        now = time.monotonic()
-        self._read_at = (now, self.step)
-        train = self.recipe.train
-        rate = (self.step - step) * train.batch_size * train.accumulate * self.fabric.world_size / max(now - before, 1e-9)
-        values |= {"lr": self.wrapped.optimizer.param_groups[0]["lr"], "samples_per_second": rate}
+        values |= {"lr": self.wrapped.optimizer.param_groups[0]["lr"], **self.pace.read()}
         report(self.step, {f"train/{key}": value for key, value in values.items()})
         bar.show(self.step, values["loss"])
 

@@ -1,0 +1,215 @@
+"""Pretraining on a GPU: how fast, how near to what the chip can do, and how far from the same step written by hand.
+
+    python benchmarks/gpu.py [--cases tables graphs] [--steps 60] [--precision bf16-mixed]
+    python benchmarks/gpu.py --quick                 # toy sizes, on the CPU where there is no GPU
+
+For each domain's recipe: samples and tokens a second in `manyviews.pretrain` itself (reading, views, schedules, metrics), the
+share of time that it waits for data, peak memory, the step's floating-point operations (PyTorch's counter: matrix products,
+convolutions and attention, forwards and backwards) against a measured bf16 matrix product, and a bare loop that calls the same
+parts on batches that lie on the device already, before and after it. Of masked autoencoders also the step as one would
+write it with PyTorch's own layers. The last line is a JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from _gpu_cases import CASES, Case
+from _plain_mae import PlainMAE
+from torch.utils.flop_counter import FlopCounterMode
+
+from manyviews.engine.model import Model, Step
+from manyviews.engine.optim import make_optimizer
+from manyviews.engine.parts import build_source
+from manyviews.engine.pretrain import _model, _order, _prepare, pretrain
+from manyviews.recipe.load import load_recipe
+from manyviews.recipe.model import Recipe
+from manyviews.recipe.resolve import resolve
+
+LOADED = 4
+"""Batches that the bare loop goes round."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="Toy sizes, a few steps.")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument(
+        "--steps", type=int, default=60, help="Measured steps of the engine, and of each round of the bare loop."
+    )
+    parser.add_argument("--precision", default="bf16-mixed")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    steps, precision = (4, "32") if options.quick else (options.steps, options.precision)
+    peak = matmul_flops(device, 256 if options.quick else 8192)
+    chip = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    print(f"{chip}, torch {torch.__version__}: {peak / 1e12:,.1f} TFLOP/s in a bf16 matrix product; {precision}", flush=True)
+    results: dict[str, Any] = {}
+    for name in options.cases:
+        if not CASES[name].there():
+            print(f"{name}: left out, {CASES[name].needs} or the domain is not installed")
+            continue
+        try:
+            results[name] = measure(CASES[name], device, steps, precision, options.quick, peak)
+        except Exception as error:  # one case that fails does not take the others' figures with it
+            results[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(name, json.dumps(results[name]), flush=True)
+    print(json.dumps({"chip": chip, "torch": torch.__version__, "bf16_tflops": round(peak / 1e12, 2), "cases": results}))
+
+
+def matmul_flops(device: torch.device, size: int) -> float:
+    """FLOP a second of a large bf16 matrix product."""
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = timed(device, lambda: a @ b, 10)
+    return 2 * size**3 / seconds
+
+
+def timed(device: torch.device, work: Callable[[], object], times: int) -> float:
+    """Seconds of one of so many, after three to warm up."""
+    for _ in range(3):
+        work()
+    wait(device)
+    begun = time.perf_counter()
+    for _ in range(times):
+        work()
+    wait(device)
+    return (time.perf_counter() - begun) / times
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure(case: Case, device: torch.device, steps: int, precision: str, toy: bool, peak: float) -> dict[str, Any]:
+    """All figures of a case."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "data").mkdir()
+        recipe = recipe_of(case, folder, device, steps, precision, toy)
+        bare = Bare(recipe, device, precision)
+        before = bare.seconds(steps)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        windows = engine_windows(recipe)
+        after = bare.seconds(steps)
+        flops = bare.flops()
+        memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+        plain = plain_seconds(bare, recipe, steps) if case.plain else None
+    engine, by_hand = median(window["seconds"] for window in windows), (before + after) / 2
+    figures = {
+        "step_ms": 1e3 * engine,
+        "bare_step_ms": 1e3 * by_hand,
+        "engine_over_bare": engine / by_hand,
+        "samples_per_s": bare.samples / engine,
+        "tokens_per_s": bare.tokens / engine,
+        "data_wait": median(window["wait"] for window in windows),
+        "tflop_a_step": flops / 1e12,
+        "flop_utilisation": flops / engine / peak,
+        "bare_flop_utilisation": flops / by_hand / peak,
+        "peak_gb": memory / 1e9,
+    }
+    if plain is not None:
+        figures |= {"plain_step_ms": 1e3 * plain, "plain_over_engine": plain / engine}
+    return {key: round(value, 4) for key, value in figures.items()}
+
+
+def recipe_of(case: Case, folder: Path, device: torch.device, steps: int, precision: str, toy: bool) -> Recipe:
+    """As it stands, but for the sizes and the length of the run: three windows to warm up, three that count."""
+    sections = dict(case.toy if toy else case.real)
+    train = {"steps": 6 * steps, "epochs": None, "log_every": steps, "watch_every": 10**9, "precision": precision}
+    train |= {"device": device.type, "folder": str(folder / "runs"), **sections.pop("train", {})}
+    fixed = {"data": case.data(folder / "data", toy), "train": train, "evaluate": [], "track": None}
+    return resolve(load_recipe(case.recipe, {**sections, **fixed}))
+
+
+def engine_windows(recipe: Recipe) -> list[dict[str, float]]:
+    """Of each measured window: seconds a step, and the share of them that the loop waited for data."""
+    read = [entry for entry in pretrain(recipe).metrics() if "train/data_wait" in entry.metrics]
+    return [
+        {"seconds": (now.time - last.time) / 1e3 / (now.step - last.step), "wait": now.metrics["train/data_wait"]}
+        for last, now in pairwise(read[2:])
+    ]
+
+
+class Bare:
+    """The same parts in a loop of nothing else, on batches that are on the device."""
+
+    def __init__(self, recipe: Recipe, device: torch.device, precision: str) -> None:
+        self.device, self.half = device, precision == "bf16-mixed"
+        source = build_source(recipe)
+        order = _order(recipe, source)
+        self.model: Model = _model(recipe, source)
+        _prepare(source, order, self.model)
+        self.model.to(device)
+        self.optimizer = make_optimizer(self.model, recipe.optim)
+        self.generator = torch.Generator(device)
+        self.batches = [source.batch(index).to(device) for index in order.batches(0, LOADED)]
+        self.samples = sum(len(batch) for batch in self.batches) / LOADED
+        self.tokens = sum(self.model.encoder.layout(batch).lengths.total for batch in self.batches) / LOADED
+        self.clip = recipe.optim.clip
+        self.at = 0
+
+    def loss(self) -> torch.Tensor:
+        batch = self.batches[self.at % LOADED]
+        self.at += 1
+        self.generator.manual_seed(self.at)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return self.model(Step(batch, self.generator, lambda metrics: None))
+
+    def step(self) -> None:
+        self.loss().backward()
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.follow(0.99)
+
+    def seconds(self, steps: int) -> float:
+        return timed(self.device, self.step, steps)
+
+    def flops(self) -> float:
+        """Of a step, over the batches that there are."""
+        with FlopCounterMode(display=False) as counter:
+            for _ in range(LOADED):
+                self.loss().backward()
+        self.optimizer.zero_grad(set_to_none=True)
+        return counter.get_total_flops() / LOADED
+
+
+def plain_seconds(bare: Bare, recipe: Recipe, steps: int) -> float:
+    """A step of the autoencoder written by hand, on patches of the same number and size."""
+    encoder, objective, views = (part.parameters for part in (recipe.encoder, recipe.objective, recipe.views) if part)
+    layout = bare.model.encoder.layout(bare.batches[0])
+    each, samples = layout.lengths.total // len(layout.lengths), len(layout.lengths)
+    channels = bare.model.encoder.target_channels
+    decoder = (objective["width"], objective["depth"], objective["heads"])
+    model = PlainMAE(channels, each, encoder["width"], encoder["depth"], encoder["heads"], decoder=decoder).to(bare.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    x = torch.randn(samples, each, channels, device=bare.device)
+
+    def step() -> None:
+        with torch.autocast(bare.device.type, torch.bfloat16, enabled=bare.half):
+            loss = model(x, views["share"])
+        loss.backward()
+        if bare.clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), bare.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return timed(bare.device, step, steps)
+
+
+if __name__ == "__main__":
+    main()
