@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from manyviews.engine.load import Trained, load_trained
+from manyviews.engine.model import Model, Step
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
@@ -60,6 +62,23 @@ class RecipeKit(Kit):
         shutil.rmtree(run.checkpoint)  # as if it had been killed after step 2
         resumed = losses(pretrain(resume=run.folder))
         assert resumed == whole, f"uninterrupted {whole}, resumed {resumed}: something learnt is not in the checkpoint"
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    def test_a_step_on_an_accelerator_waits_for_nothing(self, case: str, bench: Bench, tmp_path: Path) -> None:
+        recipe = small(case, bench, tmp_path, evaluate=False)
+        source, device = build_source(recipe), torch.device("cuda")
+        model = Model(build_encoder(recipe, source.spec), build_terms(recipe, source.spec), recipe.unit)
+        batch = source.batch(np.flatnonzero(source.splits() == "train")[: recipe.train.batch_size])
+        for term in model.each_term:
+            term.objective.prepare(model.encoder, iter([batch]))
+        model, batch, generator = model.to(device), batch.to(device), torch.Generator(device)
+        for mode in ("default", "error"):  # what is set up at the first step may wait
+            torch.cuda.set_sync_debug_mode(mode)
+            try:
+                model(Step(batch, generator, lambda metrics: None)).backward()
+                model.follow(0.99)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
 
 
 class MatrixKit(Kit):
