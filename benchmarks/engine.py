@@ -31,8 +31,9 @@ from jaxtyping import Int
 from lightning_fabric import Fabric
 
 from manyviews.batch import Batch
+from manyviews.engine.learner import Step
 from manyviews.engine.loader import Order
-from manyviews.engine.model import Model, Step
+from manyviews.engine.model import Model
 from manyviews.engine.optim import make_optimizer
 from manyviews.engine.parts import build_encoder, build_terms
 from manyviews.engine.pretrain import pretrain
@@ -202,7 +203,7 @@ def _bare_loop(recipe: Recipe, source: Source, fabric: Fabric | None = None) -> 
         backward(whole(Step(source.batch(index), generator, lambda metrics: None)))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        model.follow(momentum(teacher.momentum, teacher.final_momentum, step / train.steps, teacher.schedule))
+        model.lead(momentum(teacher.momentum, teacher.final_momentum, step / train.steps, teacher.schedule))
         yield
 
 

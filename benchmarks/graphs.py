@@ -30,8 +30,9 @@ import torch
 from _measure import interleaved, ratio
 from torch import Tensor
 
-from manyviews.engine.loader import Order
-from manyviews.engine.model import Model, Step
+from manyviews.engine.learner import Step
+from manyviews.engine.loader import Order, Samples
+from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_terms
 from manyviews.engine.processes import make_fabric
 from manyviews.engine.trainer import Trainer, mix
@@ -137,7 +138,7 @@ def _epochs(name: str, graph: Path, source: Source) -> Iterator[float]:
 def _engine_epochs(recipe: Recipe, source: Source) -> Iterator[float]:
     """Steps of the engine, whole: reading, masks, loss, optimiser."""
     order = Order(np.zeros(1, dtype=np.int64), 1, recipe.train.seed)
-    trainer = Trainer(make_fabric(recipe.train), recipe, source, order, _model(recipe, source), STEPS)
+    trainer = Trainer(make_fabric(recipe.train), recipe, Samples(source), order, _model(recipe, source), STEPS)
     for batches in trainer._steps():
         trainer._step(batches)
         yield trainer.window.read()["loss"]

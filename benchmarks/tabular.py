@@ -27,8 +27,9 @@ from _plain_tjepa import PlainTJEPA, Size, batches
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from manyviews.engine.loader import Order
-from manyviews.engine.model import Model, Step
+from manyviews.engine.learner import Step
+from manyviews.engine.loader import Order, Samples
+from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_terms
 from manyviews.engine.trainer import Trainer, mix
 from manyviews.layout import Layout
@@ -128,7 +129,7 @@ def _engine_work(recipe: Recipe, source: TableSource, each: int) -> Callable[[in
     """`each` steps of the engine."""
     fabric = Fabric(accelerator="cpu", devices=1)
     order = Order(np.flatnonzero(source.splits() == "train"), BATCH, recipe.train.seed)
-    trainer = Trainer(fabric, recipe, source, order, _model(recipe, source), STEPS)
+    trainer = Trainer(fabric, recipe, Samples(source), order, _model(recipe, source), STEPS)
     steps = trainer._steps()
 
     def work(_: int) -> None:

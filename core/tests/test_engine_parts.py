@@ -12,8 +12,9 @@ from torch.testing import assert_close
 
 from manyviews.engine.collapse import CollapseWatch, Signs, signs
 from manyviews.engine.lars import LARS
+from manyviews.engine.learner import Step
 from manyviews.engine.loader import Order, on_device
-from manyviews.engine.model import Model, Part, Step
+from manyviews.engine.model import Model, Part
 from manyviews.engine.optim import make_optimizer, set_step
 from manyviews.engine.schedules import cosine, learning_rate, linear, momentum
 from manyviews.engine.trainer import mix
@@ -275,7 +276,7 @@ def test_teacher_follows_by_its_momentum_and_never_trains() -> None:
     with torch.no_grad():
         for p in student.parameters():
             p.add_(1.0)
-    net.follow(0.75)
+    net.lead(0.75)
     for old, new, now in zip(before, student.parameters(), teacher.parameters(), strict=True):
         assert_close(now, 0.75 * old + 0.25 * new)
     net.train()
@@ -287,7 +288,7 @@ def test_teacher_follows_by_its_momentum_and_never_trains() -> None:
 def test_no_teacher_is_kept_where_none_is_needed() -> None:
     net, _ = model(MaskedReconstruction(), RandomMask())
     assert len(net.teacher) == 0
-    net.follow(0.5)
+    net.lead(0.5)
 
 
 def test_several_terms_share_the_encoder_and_add_up() -> None:

@@ -19,8 +19,9 @@ import pytest
 import torch
 
 from manyviews.engine import checkpoint
+from manyviews.engine.learner import Step
 from manyviews.engine.mgda import MGDA
-from manyviews.engine.model import Model, Step
+from manyviews.engine.model import Model
 from manyviews.engine.pace import CLOCKS
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run

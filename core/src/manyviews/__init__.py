@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from manyviews.batch import Batch
-    from manyviews.decoder import Decoder
     from manyviews.domain import Domain
     from manyviews.encoder import Encoder
     from manyviews.encoding import Encoding
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from manyviews.engine.pretrain import pretrain
     from manyviews.engine.run import Run
     from manyviews.errors import UserError
+    from manyviews.finetune.study import finetune
     from manyviews.hookspecs import hookimpl
     from manyviews.layout import Layout
     from manyviews.lengths import Lengths
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "manyviews.batch": ("Batch",),
-    "manyviews.decoder": ("Decoder",),
     "manyviews.domain": ("Domain",),
     "manyviews.encoder": ("Encoder",),
     "manyviews.encoding": ("Encoding",),
@@ -38,6 +37,7 @@ _HOMES = {
     "manyviews.engine.pretrain": ("pretrain",),
     "manyviews.engine.run": ("Run",),
     "manyviews.errors": ("UserError",),
+    "manyviews.finetune.study": ("finetune",),
     "manyviews.hookspecs": ("hookimpl",),
     "manyviews.layout": ("Layout",),
     "manyviews.lengths": ("Lengths",),
@@ -51,9 +51,9 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Batch", "Branch", "Decoder", "Domain", "Encoder", "Encoding", "Labels", "Layout", "Lengths", "Loss", "Mask",
-    "Objective", "Pairs", "Run", "Source", "Spec", "Trained", "Trait", "UserError", "View", "ViewGenerator", "hookimpl",
-    "load_recipe", "load_trained", "pretrain",
+    "Batch", "Branch", "Domain", "Encoder", "Encoding", "Labels", "Layout", "Lengths", "Loss", "Mask",
+    "Objective", "Pairs", "Run", "Source", "Spec", "Trained", "Trait", "UserError", "View", "ViewGenerator", "finetune",
+    "hookimpl", "load_recipe", "load_trained", "pretrain",
 ]  # fmt: skip
 
 

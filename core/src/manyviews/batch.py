@@ -5,7 +5,8 @@ The core never looks inside a batch. It counts it, moves it to a device and pass
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
 
@@ -25,3 +26,20 @@ class Batch(Protocol):
 
 OwnBatch: TypeAlias = Any
 """A batch of the domain's own class. Encoders and views of a domain name that class here; the core passes it through."""
+
+OwnTruth: TypeAlias = Any
+"""Labels in the form that their task reads: a tensor (classes of units, a label map), or anything with a tensor's `to`."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A batch with its labels; itself a batch."""
+
+    batch: OwnBatch
+    truth: OwnTruth
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        return type(self)(self.batch.to(device, non_blocking), self.truth.to(device, non_blocking=non_blocking))

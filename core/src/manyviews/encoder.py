@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -57,6 +59,34 @@ class Encoder(nn.Module, ABC):
     def classes(self, batch: OwnBatch) -> Int[Tensor, "tokens"]:
         """The content of each token as one of `target_classes` classes; -1 where there is none. With TOKEN_CLASSES only."""
         raise ValueError(f"{type(self).__name__} gives no token classes (it does not offer TOKEN_CLASSES)")
+
+    @property
+    def map_widths(self) -> tuple[int, ...]:
+        """Channels of each of `maps`."""
+        return (self.width,)
+
+    def maps(self, view: View) -> tuple[Float[Tensor, "samples channels *grid"], ...]:
+        """Features as maps over the input's axes, the finest first; for dense heads. With FEATURE_MAPS only.
+
+        The default is for encoders whose tokens lie on one grid: a single map of them. An encoder with several scales
+        (Swin, U-Net, ConvNeXt) gives each, the finest first, and says their `map_widths`.
+        """
+        encoding = self(view)
+        if view.layout.grid is None or encoding.present is not None:
+            raise ValueError(f"{type(self).__name__}: maps need all tokens of a grid, the same for every sample")
+        axes = [f"axis{number}" for number in range(len(view.layout.grid))]
+        sizes = dict(zip(axes, view.layout.grid, strict=True))
+        grid = " ".join(axes)
+        return (rearrange(encoding.tokens, f"(samples {grid}) width -> samples width {grid}", **sizes),)
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Its layers in the order in which data pass them, for learning rates that fall towards the input.
+
+        The default is its longest `nn.ModuleList`. What stands before the first of them in the order of registration goes
+        with the input, what stands behind it with the last layer.
+        """
+        lists = [part for part in self.modules() if isinstance(part, nn.ModuleList)]
+        return tuple(max(lists, key=lambda part: len(list(part)))) if lists else ()
 
     def decoder(self, width: int, depth: int, heads: int, out: int) -> Decoder:
         """A decoder or predictor that fits this encoder: a Transformer over positions unless the domain has its own."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import BaseModel, ConfigDict
 
-from manyviews.batch import Batch
+from manyviews.batch import Batch, Labelled
 
 Split = Literal["train", "valid", "test"]
 
@@ -61,6 +61,19 @@ class Pairs:
     """`train` (a task may fit its score on these), `valid` or `test`."""
 
 
+@dataclass(frozen=True)
+class DenseLabels:
+    """What is known of the parts of samples: a class for every voxel or pixel, read with the sample (`Source.labelled`)."""
+
+    name: str
+    classes: tuple[str, ...]
+    """Class c of a label map is `classes[c]`; -1 is not labelled."""
+    known: Bool[np.ndarray, "samples"]
+    """Samples that have a label map."""
+    splits: Shaped[np.ndarray, "samples"] | None = None
+    """Where tasks go by other splits than pretraining; None: `Source.splits`."""
+
+
 class Source(ABC):
     """Samples of one data set. Constructor: `(self, *, path=…, spec: … | None = None, …)`.
 
@@ -99,6 +112,20 @@ class Source(ABC):
     def labels(self) -> Labels | None:
         """What probes predict; None for unlabelled data. Never seen in pretraining."""
         return None
+
+    def dense_labels(self) -> DenseLabels | None:
+        """Which samples have a label map; None where the data have none. Never seen in pretraining."""
+        return None
+
+    def labelled(self, index: Int[np.ndarray, "samples"], generator: np.random.Generator | None) -> Labelled:
+        """Samples with their label maps, "samples *size", long. For sources with `dense_labels`; may be called in a worker.
+
+        Args:
+            index: The samples.
+            generator: To train on: a crop of each, of the size that the encoder is trained on, its place drawn from this.
+                None: whole samples; asked for one at a time, since they may differ in size.
+        """
+        raise ValueError(f"{type(self).__name__} has no label maps")
 
     def pairs(self) -> Pairs | None:
         """Pairs that tasks are to tell apart; None where the data have none. Never seen in pretraining."""

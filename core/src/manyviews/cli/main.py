@@ -11,7 +11,7 @@ import click
 
 from manyviews.errors import UserError
 
-COMMANDS = ("pretrain", "evaluate", "embed", "plugins", "describe", "matrix", "runs", "doctor", "demo")
+COMMANDS = ("pretrain", "evaluate", "embed", "finetune", "plugins", "describe", "matrix", "runs", "doctor", "demo")
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
 

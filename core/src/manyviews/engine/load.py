@@ -21,6 +21,8 @@ from manyviews.recipe.model import Recipe
 from manyviews.source import Source, Spec
 
 RECIPE, SPEC = "recipe.yaml", "spec.json"
+FINETUNE, ANSWERS = "finetune.yaml", "answers.json"
+"""Of a finetuned encoder's checkpoint alone: the settings, and what its head knows of the labels."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,37 @@ def load_trained(place: str | Path, *, teacher: bool = False, device: Device = "
     recipe = load_recipe(folder / RECIPE)
     spec = read_spec(recipe, (folder / SPEC).read_text(encoding="utf-8"))
     encoder = build_encoder(recipe, spec)
-    prefix = "teacher.0." if teacher else "encoder."
+    load_encoder(encoder, folder, teacher=teacher)
+    return Trained(encoder.eval().to(chosen), recipe, spec, manifest)
+
+
+def load_encoder(encoder: Encoder, folder: Path, *, teacher: bool = False) -> None:
+    """The weights of a checkpoint folder, pretrained or finetuned, into a fresh encoder.
+
+    What LoRA has learnt is in the weights then; adapters are put in.
+    """
+    weights = encoder_weights(folder, teacher=teacher)
+    if not (folder / FINETUNE).is_file():
+        load_into(encoder, weights, folder)
+        return
+    from manyviews.finetune.learner import adapt
+    from manyviews.finetune.lora import fold_lora
+    from manyviews.recipe.finetune import read_finetune
+
+    adapt(encoder, read_finetune((folder / FINETUNE).read_text(encoding="utf-8")))
+    load_into(encoder, weights, folder)
+    fold_lora(encoder)
+    encoder.requires_grad_(True)
+
+
+def encoder_weights(folder: Path, *, teacher: bool = False) -> dict[str, torch.Tensor]:
+    """Those of the encoder (of its EMA teacher) in a checkpoint folder."""
+    kept = "net.encoder." if (folder / FINETUNE).is_file() else "encoder."
+    prefix = "teacher.0." if teacher else kept
     weights = {k.removeprefix(prefix): v for k, v in checkpoint.read_weights(folder).items() if k.startswith(prefix)}
     if not weights:
         raise CheckpointError(f"{folder}: this run had no teacher; leave `teacher` out")
-    load_into(encoder, weights, folder)
-    return Trained(encoder.eval().to(chosen), recipe, spec, manifest)
+    return weights
 
 
 def load_into(module: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -112,7 +113,25 @@ class Order:
         )
 
 
-def read(source: Source, order: Order, start: int, stop: int, workers: int, pin: bool) -> Iterator[Batch]:
+class Reader(Protocol):
+    """Who reads the samples of a batch. May be called in a worker process."""
+
+    def __call__(self, number: int, index: Int[np.ndarray, "batch"]) -> Batch:
+        """The samples of these indices, which are the run's batch `number`: chance in reading is a function of that."""
+        ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Batches as the source gives them, the same whichever number they have."""
+
+    source: Source
+
+    def __call__(self, number: int, index: Int[np.ndarray, "batch"]) -> Batch:
+        return self.source.batch(index)
+
+
+def read(reader: Reader, order: Order, start: int, stop: int, workers: int, pin: bool) -> Iterator[Batch]:
     """Batches `start` to `stop` of the order, read by this process or by `workers` of their own.
 
     Raises:
@@ -120,10 +139,10 @@ def read(source: Source, order: Order, start: int, stop: int, workers: int, pin:
     """
     with keyed("data"):
         if not workers:
-            yield from (source.batch(index) for index in order.batches(start, stop))
+            yield from (reader(number, index) for number, index in _numbered(order, start, stop))
             return
         loader = DataLoader(
-            _Batches(source),
+            _Batches(reader),
             sampler=_Numbers(order, start, stop),
             batch_size=None,
             num_workers=workers,
@@ -156,27 +175,34 @@ class _Refusal:
         return DataError(self.message) if self.of_data else UserError(self.message)
 
 
+_Asked = tuple[int, Int[np.ndarray, "batch"]]
+
+
+def _numbered(order: Order, start: int, stop: int) -> Iterator[_Asked]:
+    return zip(count(start), order.batches(start, stop), strict=False)
+
+
 class _Batches(Dataset[Batch | _Refusal]):
-    """A source, asked for whole batches."""
+    """A reader, asked for whole batches."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
 
-    def __getitem__(self, index: Int[np.ndarray, "batch"]) -> Batch | _Refusal:
+    def __getitem__(self, asked: _Asked) -> Batch | _Refusal:
         try:
-            return self.source.batch(index)
+            return self.reader(*asked)
         except UserError as error:
             return _Refusal(str(error), isinstance(error, DataError))
 
 
-class _Numbers(Sampler[Int[np.ndarray, "batch"]]):
-    """The indices of each batch, in the shape that a DataLoader takes them."""
+class _Numbers(Sampler[_Asked]):
+    """The number and the indices of each batch, in the shape that a DataLoader takes them."""
 
     def __init__(self, order: Order, start: int, stop: int) -> None:
         self.order, self.start, self.stop = order, start, stop
 
-    def __iter__(self) -> Iterator[Int[np.ndarray, "batch"]]:
-        return self.order.batches(self.start, self.stop)
+    def __iter__(self) -> Iterator[_Asked]:
+        return _numbered(self.order, self.start, self.stop)
 
     def __len__(self) -> int:
         return self.stop - self.start

@@ -1,12 +1,9 @@
-"""All that learns in a run: one encoder, the parts of each objective, and the teacher.
-
-Kept in one module whose forward is the whole step, since data parallelism and mixed precision wrap a forward.
-"""
+"""All that learns in pretraining: one encoder, the parts of each objective, and the teacher."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -15,28 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manyviews.batch import Batch
 from manyviews.encoder import Encoder
+from manyviews.engine.learner import Learner, Step
+from manyviews.engine.schedules import momentum
 from manyviews.errors import keyed
 from manyviews.objective import Branch, Loss, Objective, Unit
+from manyviews.recipe.model import Teacher
 from manyviews.traits import Trait
 from manyviews.view import ViewGenerator
-
-Note = Callable[[Mapping[str, Float[Tensor, ""]]], None]
-"""Takes the metrics of a step: detached scalars on the device, `loss` among them."""
-
-
-class Step:
-    """What a step is made from, and who takes what it reports.
-
-    A plain class, since wrappers rebuild dataclasses and containers field by field. For the same reason the metrics go by
-    `note` and not by what the model returns: wrappers convert and hook each returned tensor, for the loss alone with a use.
-    """
-
-    def __init__(self, batch: Batch, generator: torch.Generator, note: Note) -> None:
-        self.batch, self.generator, self.note = batch, generator, note
-        self.losses: Sequence[Float[Tensor, ""]] = ()
-        """Of several terms, for who weighs their gradients: returned, a data-parallel wrapper would tie them together."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +47,14 @@ class Term(nn.Module):
         self.taught = Trait.TEACHER in part.objective.needs
 
 
-class Model(nn.Module):
+class Model(Learner):
     """The encoder, the terms and, where one of them needs it, the EMA teacher of encoder and heads."""
 
-    def __init__(self, encoder: Encoder, parts: Sequence[Part], unit: Unit) -> None:
+    watched = True
+
+    def __init__(self, encoder: Encoder, parts: Sequence[Part], unit: Unit, teacher: Teacher | None = None) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.pace = encoder, teacher or Teacher()
         self.each_term = tuple(Term(part, encoder, unit) for part in parts)
         self.terms = nn.ModuleList(self.each_term)
         self._learning = (encoder, *(term.head for term in self.each_term))
@@ -114,8 +99,12 @@ class Model(nn.Module):
         step.losses = [loss.value for loss in losses]
         return total
 
+    def follow(self, share: float) -> None:
+        if self._following:
+            self.lead(momentum(self.pace.momentum, self.pace.final_momentum, share, self.pace.schedule))
+
     @torch.no_grad()
-    def follow(self, momentum: float) -> None:
+    def lead(self, momentum: float) -> None:
         """Move the teacher: teacher = momentum * teacher + (1 - momentum) * student; running statistics are copied."""
         if self._following:
             torch._foreach_lerp_(*self._followed, 1 - momentum)

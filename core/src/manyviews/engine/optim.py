@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,16 +15,23 @@ from manyviews.engine.schedules import cosine, learning_rate
 from manyviews.recipe.model import Optim
 
 
-def make_optimizer(module: nn.Module, spec: Optim) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), Adam (Kingma & Ba 2015) with L2, SGD with momentum, or LARS over all that learns."""
-    groups = _groups(module, spec)
+def make_optimizer(module: nn.Module, spec: Optim, rates: Mapping[nn.Parameter, float] | None = None) -> Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), Adam (Kingma & Ba 2015) with L2, SGD with momentum, or LARS over all that learns.
+
+    Args:
+        module: What learns.
+        spec: The recipe's.
+        rates: Factors of the learning rate of some parameters (layer-wise decay); the others' is 1.
+    """
+    groups = _groups(module, spec, rates or {})
     if spec.name == "adamw":
         return torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, fused=True)
     if spec.name == "adam":
         return torch.optim.Adam(groups, lr=spec.lr, betas=spec.betas, fused=True)
     if spec.name == "sgd":
         return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
-    groups[1]["adapt"] = False  # what does not decay is not scaled either (BYOL, Barlow Twins, VICReg)
+    for group in groups:
+        group["adapt"] = group["decays"]  # what does not decay is not scaled either (BYOL, Barlow Twins, VICReg)
     return LARS(groups, lr=spec.lr, momentum=spec.momentum)
 
 
@@ -46,16 +55,27 @@ def decays(owner: nn.Module, name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim > 1 and not table and not _SHIFTS.search(name)
 
 
-def _groups(module: nn.Module, spec: Optim) -> list[dict[str, object]]:
-    """Parameters that decay and those that do not; all decay where the recipe says so. Each once, however many share it."""
+def _groups(module: nn.Module, spec: Optim, rates: Mapping[nn.Parameter, float]) -> list[dict[str, Any]]:
+    """Parameters that decay and those that do not; all decay where the recipe says so. Each once, however many share it.
+
+    A pair of groups for each factor of the learning rate (`factor`), 1 first.
+    """
     decayed: dict[nn.Parameter, bool] = {}
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
             if parameter.requires_grad:
                 decayed.setdefault(parameter, spec.decay_norms_and_biases or decays(owner, name, parameter))
+    factors = sorted({rates.get(parameter, 1.0) for parameter in decayed} | {1.0}, reverse=True)
+    factors.insert(0, factors.pop(factors.index(1.0)))
     return [
-        {"params": [p for p, decay in decayed.items() if decay], "weight_decay": spec.weight_decay},
-        {"params": [p for p, decay in decayed.items() if not decay], "weight_decay": 0.0},
+        {
+            "params": [p for p, decay in decayed.items() if decay == decaying and rates.get(p, 1.0) == factor],
+            "weight_decay": spec.weight_decay if decaying else 0.0,
+            "decays": decaying,
+            "factor": factor,
+        }
+        for factor in factors
+        for decaying in (True, False)
     ]
 
 
@@ -71,7 +91,7 @@ def set_step(optimizer: Optimizer, spec: Optim, step: int, steps: int) -> float:
         schedule=spec.schedule,
     )
     for group in optimizer.param_groups:
-        group["lr"] = rate
-    if spec.final_weight_decay is not None:
-        optimizer.param_groups[0]["weight_decay"] = cosine(spec.weight_decay, spec.final_weight_decay, step / steps)
+        group["lr"] = rate * group["factor"]
+        if spec.final_weight_decay is not None and group["decays"]:
+            group["weight_decay"] = cosine(spec.weight_decay, spec.final_weight_decay, step / steps)
     return rate

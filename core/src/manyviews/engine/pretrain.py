@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +16,13 @@ from lightning_fabric import Fabric
 from manyviews import distributed
 from manyviews.engine import checkpoint
 from manyviews.engine.load import RECIPE, SPEC, load_into
-from manyviews.engine.loader import Order
+from manyviews.engine.loader import Order, Samples
+from manyviews.engine.mgda import MGDA
 from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms, plugins_of, read_spec
 from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
-from manyviews.engine.skipped import list_skipped
+from manyviews.engine.session import Log, Session, plain
 from manyviews.engine.surroundings import own_generators, own_threads
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError, keyed
@@ -33,13 +32,12 @@ from manyviews.evaluate.plan import Need, Planned, missing
 from manyviews.plugins.registry import registry
 from manyviews.recipe.errors import located
 from manyviews.recipe.load import load_recipe, to_yaml
-from manyviews.recipe.model import Recipe
+from manyviews.recipe.model import Recipe, Track, Train
 from manyviews.recipe.resolve import resolve
 from manyviews.source import Source
-from manyviews.track.journal import Journal
-from manyviews.track.record import FinalStatus, RunRecord, flat_params
+from manyviews.track.record import RunRecord, flat_params
 from manyviews.track.tags import run_tags
-from manyviews.track.tracker import Tracker, open_tracker
+from manyviews.track.tracker import open_tracker
 
 
 def pretrain(
@@ -105,14 +103,79 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     evaluation = OnlineEvaluation(fitting, source, unit=recipe.unit, seed=recipe.train.seed)
     launch(fabric, recipe.train)
     _name_left_out(tasks, source)
-    trainer = Trainer(fabric, recipe, source, replace(order, rank=fabric.global_rank), model, _steps(recipe, order))
+    mgda = MGDA.of(model) if recipe.combine == "mgda" else None
+    mine = replace(order, rank=fabric.global_rank)
+    trainer = Trainer(fabric, recipe, Samples(source), mine, model, steps_of(recipe.train, order), mgda)
     if recipe.unit == "token" and evaluation.planned and fabric.is_global_zero:
         evaluation.units(trainer.plain.encoder)  # refuses labels that are not the tokens' before a run begins
     if start:
         _restore(trainer, start)
         _warn_of_changes(manifest, source)
     run = resumed or _new_run(recipe, name, fabric)
-    return _Session(run, recipe, name, source, trainer, evaluation, manifest).run_to_the_end()
+    return _session(run, recipe, source, trainer, evaluation, resumed is not None).run_to_the_end()
+
+
+def _session(
+    run: Run, recipe: Recipe, source: Source, trainer: Trainer, evaluation: OnlineEvaluation, resumed: bool
+) -> Session:
+    plugins = plugins_of(recipe)
+    return Session(
+        run,
+        _record(run, recipe, source, plugins),
+        open_tracker(recipe.track, run.folder),
+        source,
+        trainer,
+        _Pretraining(trainer, evaluation),
+        texts={RECIPE: to_yaml(recipe), SPEC: source.spec.model_dump_json(indent=1)},
+        keep=recipe.train.keep_checkpoints,
+        plugins=plugins,
+        log_model=recipe.track is not None and recipe.track.log_model,
+        resumed=resumed,
+    )
+
+
+def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str]) -> RunRecord:
+    track = recipe.track
+    return RunRecord(
+        experiment=(track.experiment if track else None) or recipe.domain,
+        run_name=(track.run_name if track else None) or run.folder.name,
+        recipe_yaml=to_yaml(recipe),
+        params=flat_params(recipe.model_dump(mode="json", exclude={"track"})),
+        tags=tags_of(recipe, source, plugins, track),
+    )
+
+
+def tags_of(recipe: Recipe, source: Source, plugins: Mapping[str, str], track: Track | None) -> dict[str, str]:
+    """Ours, the plugins' and the user's."""
+    tags = run_tags(plugins=plugins, fingerprint=source.fingerprint())
+    if source.skipped:
+        tags["manyviews.skipped"] = str(len(source.skipped))
+    for _, given in registry().call("manyviews_run_tags", recipe=recipe):
+        tags |= given
+    return tags | (track.tags if track else {})
+
+
+@dataclass(frozen=True)
+class _Pretraining:
+    """What pretraining does beside training: its recipe's tasks, when they are due."""
+
+    trainer: Trainer
+    evaluation: OnlineEvaluation
+
+    stops = False
+
+    def due(self, step: int) -> bool:
+        return bool(self.evaluation.due(step, last=step == self.trainer.steps))
+
+    def evaluate(self, step: int, log: Log) -> bool:
+        log(step, self.evaluation(self.trainer.plain.encoder, step, last=step == self.trainer.steps))
+        return False
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def ended(self, step: int, log: Log) -> None:
+        """Nothing more: the last step is evaluated as any other."""
 
 
 def _name_left_out(tasks: Sequence[Planned], source: Source) -> None:
@@ -144,7 +207,7 @@ def _model(recipe: Recipe, source: Source) -> Model:
     train = recipe.train
     encoder = build_encoder(recipe, source.spec)
     torch.manual_seed(train.seed + 1)
-    model = Model(encoder, build_terms(recipe, source.spec), recipe.unit)
+    model = Model(encoder, build_terms(recipe, source.spec), recipe.unit, recipe.teacher)
     if train.compile:
         _compile(model)
     return model
@@ -161,8 +224,8 @@ def _compile(model: Model) -> None:
         part.compile(dynamic=True)
 
 
-def _steps(recipe: Recipe, order: Order) -> int:
-    train = recipe.train
+def steps_of(train: Train, order: Order) -> int:
+    """The steps of a run, its epochs counted in them."""
     return train.steps or math.ceil(cast(float, train.epochs) * order.per_epoch / train.accumulate)
 
 
@@ -195,16 +258,11 @@ def _restore(trainer: Trainer, folder: Path) -> None:
 
 
 def _warn_of_changes(manifest: Mapping[str, Any], source: Source) -> None:
-    if manifest["fingerprint"] != _plain(source.fingerprint()) and distributed.rank() == 0:
+    if manifest["fingerprint"] != plain(source.fingerprint()) and distributed.rank() == 0:
         print(
             "Warning: the data are not what this run began with (their fingerprint changed); it goes on with the new ones",
             file=sys.stderr,
         )
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back: lists for tuples, strings for keys."""
-    return json.loads(json.dumps(value, default=str))
 
 
 def _new_run(recipe: Recipe, name: str, fabric: Fabric) -> Run:
@@ -215,100 +273,3 @@ def _new_run(recipe: Recipe, name: str, fabric: Fabric) -> Run:
         (run.folder / RECIPE).write_text(to_yaml(recipe), encoding="utf-8")
         folder = str(run.folder)
     return Run(Path(fabric.broadcast(folder)))
-
-
-@dataclass
-class _Session:
-    """A run while it is running: what is told to whom, and what is stored when."""
-
-    run: Run
-    recipe: Recipe
-    name: str
-    source: Source
-    trainer: Trainer
-    evaluation: OnlineEvaluation
-    manifest: Mapping[str, Any]
-
-    def run_to_the_end(self) -> Run:
-        """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
-        self.plugins = plugins_of(self.recipe)
-        if not self.trainer.fabric.is_global_zero:
-            return replace(self.run, stopped=self.trainer.train(lambda step, metrics: None, lambda step: None, lambda: None))
-        self._start_tracking()  # and with it take the run's lock
-        checkpoint.sweep(self.checkpoints)
-        status: FinalStatus = "FAILED"
-        try:
-            with Journal(self.run.folder) as self.journal:
-                registry().call("manyviews_run_started", run=self.run)
-                stopped = self.trainer.train(self.journal.log, self._evaluate, self._save)
-                status = "KILLED" if stopped else "FINISHED"
-                self._store_model(status)
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        finally:
-            self.tracker.finish(status)
-            registry().call("manyviews_run_finished", run=self.run, status=status)
-        return replace(self.run, stopped=stopped)
-
-    def _start_tracking(self) -> None:
-        """Where the run cannot be tracked as asked, a new one leaves nothing behind."""
-        try:
-            self.tracker: Tracker = open_tracker(self.recipe.track, self.run.folder)
-            self.tracker.start(self._record())
-        except UserError:
-            if not self.manifest:
-                shutil.rmtree(self.run.folder)
-            raise
-        if (listed := list_skipped(self.source.skipped, self.run.folder)) is not None:
-            self.tracker.artifact(listed)
-
-    def _record(self) -> RunRecord:
-        recipe = self.recipe
-        track = recipe.track
-        given = [tags for _, tags in registry().call("manyviews_run_tags", recipe=recipe)]
-        skipped = {"manyviews.skipped": str(len(self.source.skipped))} if self.source.skipped else {}
-        tags = run_tags(plugins=self.plugins, fingerprint=self.source.fingerprint()) | skipped
-        for more in [*given, track.tags if track else {}]:
-            tags |= more
-        return RunRecord(
-            experiment=(track.experiment if track else None) or recipe.domain,
-            run_name=(track.run_name if track else None) or self.run.folder.name,
-            recipe_yaml=to_yaml(recipe),
-            params=flat_params(recipe.model_dump(mode="json", exclude={"track"})),
-            tags=tags,
-        )
-
-    def _evaluate(self, step: int) -> None:
-        last = step == self.trainer.steps
-        if self.evaluation.due(step, last=last):
-            self.journal.log(step, self.evaluation(self.trainer.plain.encoder, step, last=last))
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.run.folder / "checkpoints"
-
-    def _save(self) -> None:
-        """A checkpoint, on the disk before the journal's copy of its metrics is believed."""
-        self.journal.flush()
-        checkpoint.save(
-            self.checkpoints,
-            weights=self.trainer.plain.state_dict(),
-            trainer=self.trainer.state(),
-            texts={RECIPE: to_yaml(self.recipe), SPEC: self.source.spec.model_dump_json(indent=1)},
-            manifest={
-                "step": self.trainer.step,
-                "steps": self.trainer.steps,
-                "plugins": self.plugins,
-                "fingerprint": _plain(self.source.fingerprint()),
-                "tracking_run": self.tracker.run_id,
-            },
-            keep=self.recipe.train.keep_checkpoints,
-        )
-
-    def _store_model(self, status: str) -> None:
-        """The last checkpoint, and of a finished run the encoder as a model, beside the metrics."""
-        saved = self.run.checkpoint
-        self.tracker.artifact(saved, f"checkpoints/{saved.name}")
-        if status == "FINISHED" and self.recipe.track is not None and self.recipe.track.log_model:
-            self.tracker.model(saved, example=self.source.example(), plugins=self.plugins)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -13,40 +13,71 @@ from torch import Tensor
 
 from manyviews.batch import Batch
 from manyviews.engine.collapse import CollapseWatch
-from manyviews.engine.loader import Order, on_device, read
+from manyviews.engine.learner import Learner, Step
+from manyviews.engine.loader import Order, Reader, on_device, read
 from manyviews.engine.mgda import MGDA
-from manyviews.engine.model import Model, Step
 from manyviews.engine.optim import set_step
 from manyviews.engine.pace import Pace
 from manyviews.engine.progress import Progress
-from manyviews.engine.schedules import momentum
 from manyviews.engine.signals import StopRequest
 from manyviews.engine.surroundings import seeding
 from manyviews.engine.window import Rows, Window
 from manyviews.engine.wrapped import Wrapped
 from manyviews.errors import UserError
-from manyviews.recipe.model import Recipe
-from manyviews.source import Source
+from manyviews.recipe.model import Optim, Train
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Takes the metrics of a step (numbers, on the host)."""
 
 
-class Trainer:
-    """Trains a model on a source's batches from `step` to `steps`."""
+class Trainable(Protocol):
+    """What of a recipe the loop goes by."""
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, source: Source, order: Order, model: Model, steps: int) -> None:
-        self.fabric, self.recipe, self.source, self.order, self.plain = fabric, recipe, source, order, model
+    @property
+    def train(self) -> Train:
+        """The run itself."""
+        ...
+
+    @property
+    def optim(self) -> Optim:
+        """Optimiser and schedules."""
+        ...
+
+
+class Trainer:
+    """Trains a learner on batches from `step` to `steps`.
+
+    Args:
+        fabric: Launched.
+        recipe: How to train: a recipe, or a finetuning's settings.
+        reader: Reads the samples of a batch.
+        order: Which those are.
+        model: What learns, on the CPU.
+        steps: Of the whole run.
+        mgda: Weighs the terms' gradients (`combine: mgda`); None: their sum is what counts.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recipe: Trainable,
+        reader: Reader,
+        order: Order,
+        model: Learner,
+        steps: int,
+        mgda: MGDA | None = None,
+    ) -> None:
+        self.fabric, self.recipe, self.reader, self.order, self.plain = fabric, recipe, reader, order, model
         self.steps, self.step = steps, 0
         self.wrapped = Wrapped(fabric, model, recipe.optim, recipe.train.accumulate)
-        self.mgda = MGDA.of(model) if recipe.combine == "mgda" else None
+        self.mgda = mgda
         self.generator, self.seed_dropout = torch.Generator(fabric.device), seeding(fabric.device)
         self.window = Window(self._mean_over_processes if fabric.world_size > 1 else None)
         self.norms, self.watch = Window(), CollapseWatch()  # norms are of averaged gradients, alike on all processes
         self.pace = Pace(fabric.world_size)
 
-    def train(self, report: Report, evaluate: Callable[[int], None], save: Callable[[], None]) -> signal.Signals | None:
-        """Run to the end or to a signal, which is returned; the last step is saved in both cases."""
+    def train(self, report: Report, evaluate: Callable[[int], bool], save: Callable[[], None]) -> signal.Signals | None:
+        """Run to the end, until `evaluate` has seen enough, or to a signal, which is returned; the last step is saved."""
         train = self.recipe.train
         samples = train.batch_size * train.accumulate * self.fabric.world_size
         self.pace.start()
@@ -57,9 +88,10 @@ class Trainer:
                 done = self.step == self.steps or stop.heard(self.step)
                 if self.step % train.log_every == 0 or self.step == self.steps:
                     self._read(report, bar)
-                if self.step == 1 or self.step % train.watch_every == 0:
+                if self.plain.watched and (self.step == 1 or self.step % train.watch_every == 0):
                     self._look(batches[-1], report, bar)
-                evaluate(self.step)
+                if evaluate(self.step):
+                    self.steps, done = self.step, True  # for good: a resumed run has ended too
                 if done or (train.checkpoint_every and self.step % train.checkpoint_every == 0):
                     self._settle()
                     save()
@@ -76,7 +108,7 @@ class Trainer:
         train, device = self.recipe.train, self.fabric.device
         pin = device.type == "cuda"
         start, stop = self.step * train.accumulate, self.steps * train.accumulate
-        batches = self.pace.timed(on_device(read(self.source, self.order, start, stop, train.workers, pin), device, pin))
+        batches = self.pace.timed(on_device(read(self.reader, self.order, start, stop, train.workers, pin), device, pin))
         for _ in range(self.step, self.steps):
             yield [next(batches) for _ in range(train.accumulate)]
 
@@ -96,9 +128,7 @@ class Trainer:
         if measured:
             self.norms.add(measured)
         self.wrapped.update()
-        teacher = recipe.teacher
-        share = self.step / self.steps
-        self.plain.follow(momentum(teacher.momentum, teacher.final_momentum, share, teacher.schedule))
+        self.plain.follow(self.step / self.steps)
         self.step += 1
 
     def _add_gradients(self, batch: Batch, number: int) -> None:
@@ -156,6 +186,7 @@ class Trainer:
         """What a checkpoint's trainer.pt holds."""
         return {
             "step": self.step,
+            "ended": self.step == self.steps,
             "optimizer": self.wrapped.optimizer.state_dict(),
             "precision": self.wrapped.precision.state_dict(),
             "window": self.window.state(),
@@ -166,6 +197,7 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: the next step is bitwise the uninterrupted run's."""
         self.step = state["step"]
+        self.steps = self.step if state["ended"] else self.steps
         self.wrapped.optimizer.load_state_dict(state["optimizer"])
         self.wrapped.precision.load_state_dict(state["precision"])
         self.window.restore(state["window"], self.fabric.device)

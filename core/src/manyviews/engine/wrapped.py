@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from manyviews.engine.model import Model, Step
+from manyviews.engine.learner import Learner, Step
 from manyviews.engine.optim import make_optimizer
 from manyviews.recipe.model import Optim
 
@@ -29,10 +29,10 @@ class Wrapped:
         batches: Batches whose gradients are added up for one update.
     """
 
-    def __init__(self, fabric: Fabric, model: Model, spec: Optim, batches: int = 1) -> None:
+    def __init__(self, fabric: Fabric, model: Learner, spec: Optim, batches: int = 1) -> None:
         self.strategy, self.precision = fabric.strategy, fabric.strategy.precision
         converted = fabric.to_device(self.precision.convert_module(model))
-        made = [make_optimizer(converted, spec)]
+        made = [make_optimizer(converted, spec, model.rates())]
         self.model, (self.optimizer,), _ = self.strategy.setup_module_and_optimizers(converted, made)
         self.learning = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.context = self.precision.forward_context()

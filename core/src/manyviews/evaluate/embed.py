@@ -79,7 +79,7 @@ def embed_forms(
     if not len(index):
         return {form: _nothing(encoder, form) for form in forms}
     parts: dict[Form, list[np.ndarray]] = {form: [] for form in forms}
-    for samples, encoding in _encodings(encoder, source, index, batch_size, device):
+    for samples, encoding in encodings(encoder, source, index, batch_size, device):
         for form in forms:
             part = _vectors(encoding, form)
             _check_finite(part, samples, encoding, form)
@@ -132,9 +132,10 @@ def _batches(index: Int[np.ndarray, "samples"], batch_size: int) -> Iterator[Int
     return (index[start : start + batch_size] for start in range(0, len(index), batch_size))
 
 
-def _encodings(
+def encodings(
     encoder: Encoder, source: Source, index: Int[np.ndarray, "samples"], batch_size: int, device: torch.device | None
 ) -> Iterator[tuple[Int[np.ndarray, "batch"], Encoding]]:
+    """The samples, a batch at a time, and what the encoder makes of them when all is shown."""
     device = device or device_of(encoder)
     for samples in _batches(index, batch_size):
         with evaluating(encoder):

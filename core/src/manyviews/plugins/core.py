@@ -27,6 +27,10 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "span_mask": "manyviews.views.span_mask:SpanMask",
         "whole": "manyviews.views.whole:Whole",
     },
+    "downstream": {
+        "classification": "manyviews.finetune.units:Classification",
+        "regression": "manyviews.finetune.units:Regression",
+    },
     "task": {
         "clustering": "manyviews.evaluate.clustering:Clustering",
         "effective_rank": "manyviews.evaluate.effective_rank:EffectiveRank",

@@ -21,6 +21,7 @@ OF_ENCODERS = frozenset(
         Trait.LAYERS,
         Trait.LOCAL_TOKENS,
         Trait.CAUSAL,
+        Trait.FEATURE_MAPS,
     }
 )
 """Traits that an encoder offers; the others are a view generator's, but for those that the engine gives."""

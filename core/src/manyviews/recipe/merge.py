@@ -15,7 +15,7 @@ from __future__ import annotations
 from manyviews.errors import RecipeError
 from manyviews.recipe.tree import Node, Path, dotted
 
-CHOICES = {"data": "source", "encoder": "name", "views": "name", "objective": "name", "evaluate": "task"}
+CHOICES = {"data": "source", "encoder": "name", "views": "name", "objective": "name", "evaluate": "task", "task": "name"}
 """Where a component stands -> the key that names it."""
 KEPT = {"evaluate": ("every",)}
 """What beside a component's parameters stands there."""

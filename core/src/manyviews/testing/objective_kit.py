@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from manyviews.engine.model import Model, Note, Step
+from manyviews.engine.learner import Note, Step
+from manyviews.engine.model import Model
 from manyviews.errors import UserError
 from manyviews.testing.bench import Bench
 from manyviews.testing.checks import check_gradients
@@ -129,6 +130,6 @@ def trained(model: Model, case: Meeting, bench: Bench, steps: int, momentum: flo
             optimizer.zero_grad()
             torch.autograd.backward(value)
             optimizer.step()
-            model.follow(momentum)
+            model.lead(momentum)
             losses.append(float(value.detach()))
     return losses

@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from manyviews.engine.model import Model, Step
+from manyviews.engine.learner import Step
+from manyviews.engine.model import Model
 from manyviews.errors import UserError
 from manyviews.testing.bench import Bench
 from manyviews.testing.subject import Meeting, Subject

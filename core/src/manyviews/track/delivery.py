@@ -75,6 +75,8 @@ class Delivery:
         params = {clean_name(name): cut(value, PARAM_LENGTH) for name, value in state.params.items()}
         tags = {clean_name(name): cut(value, TAG_LENGTH) for name, value in state.tags.items()}
         changed = [f"{name}: {stored[name]} -> {value}" for name, value in params.items() if stored.get(name, value) != value]
+        if (parent := self._parent()) is not None:
+            tags["mlflow.parentRunId"] = parent
         if changed:
             tags["manyviews.changed_params"] = cut("; ".join(changed), TAG_LENGTH)
         for new in in_hundreds([Param(name, value) for name, value in params.items() if name not in stored]):
@@ -83,6 +85,11 @@ class Delivery:
             client.log_batch(state.run_id, tags=told)
         client.log_text(state.run_id, state.recipe_yaml, "recipe.yaml")
         self.file.change(described=True)
+
+    def _parent(self) -> str | None:
+        """The id of the run that this one is a part of; None where that is not in the store yet."""
+        parent = self.file.state.parent
+        return None if parent is None else RunFile.load(self.file.folder / parent).state.run_id
 
     def _send_metrics(self, client: Any) -> None:
         from mlflow.entities import Metric

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 FinalStatus = Literal["FINISHED", "FAILED", "KILLED"]
@@ -20,6 +21,8 @@ class RunRecord:
     """The resolved recipe, reloadable; stored as `recipe.yaml`."""
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    parent: Path | None = None
+    """Folder of the run that this one is a part of (a finetuning, a sweep): MLflow shows it nested."""
 
 
 def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -17,6 +17,8 @@ from manyviews.errors import UserError
 from manyviews.track.record import RunRecord
 
 NAME = "run.json"
+PARTS = "parts"
+"""Folder of the runs that are parts of a run (the fits of a finetuning), each with a run folder of its own."""
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -44,6 +46,7 @@ class RunState(BaseModel):
     recipe_yaml: str
     params: dict[str, str]
     tags: dict[str, str]
+    parent: str | None = Field(None, description="Folder of the run that it is a part of, relative to its own.")
     started: int = Field(description="Milliseconds since 1970.")
     ended: int | None = None
     status: Status = "RUNNING"
@@ -89,6 +92,7 @@ class RunFile:
             "recipe_yaml": record.recipe_yaml,
             "params": dict(record.params),
             "tags": dict(record.tags),
+            "parent": None if record.parent is None else os.path.relpath(record.parent, folder),
         }
         if not (folder / NAME).exists():
             file = cls(folder, RunState(started=now(), **told))

@@ -8,7 +8,7 @@ from pathlib import Path
 from manyviews.errors import UserError
 from manyviews.track import store
 from manyviews.track.delivery import Delivery
-from manyviews.track.run_file import NAME, RunFile, claim, now
+from manyviews.track.run_file import NAME, PARTS, RunFile, claim, now
 from manyviews.track.runs import where_to_look
 from manyviews.track.words import say, unusable
 
@@ -42,8 +42,9 @@ def sync(folder: Path, *, uri: str | None = None, say: Callable[[str], None] = s
 
 
 def unsynced(runs: Path) -> list[Path]:
-    """The tracked runs below a folder that MLflow does not have the whole of."""
-    return [path.parent for path in sorted(runs.glob(f"*/{NAME}")) if _is_unsynced(path.parent)]
+    """The tracked runs below a folder, and those that are parts of them, that MLflow does not have the whole of."""
+    found = sorted([*runs.glob(f"*/{NAME}"), *runs.glob(f"*/{PARTS}/*/{NAME}")], key=lambda path: len(path.parts))
+    return [path.parent for path in found if _is_unsynced(path.parent)]
 
 
 def _is_unsynced(folder: Path) -> bool:

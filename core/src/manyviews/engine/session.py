@@ -1,0 +1,153 @@
+"""A run while it is running: what is told to whom, and what is stored when. Pretraining and finetuning run in one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from manyviews import distributed
+from manyviews.engine import checkpoint
+from manyviews.engine.run import Run
+from manyviews.engine.skipped import list_skipped
+from manyviews.engine.trainer import Trainer
+from manyviews.errors import UserError
+from manyviews.plugins.registry import registry
+from manyviews.source import Source
+from manyviews.track.journal import Journal
+from manyviews.track.record import FinalStatus, RunRecord
+from manyviews.track.tracker import Tracker
+
+Log = Callable[[int, Mapping[str, float]], None]
+"""Takes the metrics of a step."""
+
+
+class Plan(Protocol):
+    """What a kind of run does beside training."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether `evaluate` may end the run before its last step."""
+        ...
+
+    def due(self, step: int) -> bool:
+        """Whether there is something to evaluate after this step: a function of the step alone, alike on all processes."""
+        ...
+
+    def evaluate(self, step: int, log: Log) -> bool:
+        """After a step where it is due; True: the run is to end here."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What of it a checkpoint's trainer.pt holds."""
+        ...
+
+    def ended(self, step: int, log: Log) -> None:
+        """The last step is done, and its checkpoint is still to be written."""
+        ...
+
+
+@dataclass
+class Session:
+    """One run."""
+
+    run: Run
+    record: RunRecord
+    tracker: Tracker
+    source: Source
+    trainer: Trainer
+    plan: Plan
+    texts: Mapping[str, str]
+    """Files of a checkpoint: name -> content."""
+    keep: int
+    """Checkpoints to keep."""
+    plugins: Mapping[str, str]
+    log_model: bool = False
+    """Whether the encoder of a finished run is stored as a model."""
+    upload: bool = True
+    """Whether the last checkpoint is stored with the run's metrics."""
+    resumed: bool = False
+
+    def run_to_the_end(self) -> Run:
+        """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
+        if not self.trainer.fabric.is_global_zero:
+            follow = self.trainer.train(lambda step, metrics: None, lambda step: self._agree(step, False), lambda: None)
+            return replace(self.run, stopped=follow)
+        self._start_tracking()  # and with it take the run's lock
+        checkpoint.sweep(self.checkpoints)
+        status: FinalStatus = "FAILED"
+        try:
+            with Journal(self.run.folder) as self.journal:
+                registry().call("manyviews_run_started", run=self.run)
+                stopped = self.trainer.train(self.journal.log, self._evaluate, self._save)
+                status = "KILLED" if stopped else "FINISHED"
+                self._store_model(status)
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            self.tracker.finish(status)
+            registry().call("manyviews_run_finished", run=self.run, status=status)
+        return replace(self.run, stopped=stopped)
+
+    def _start_tracking(self) -> None:
+        """Where the run cannot be tracked as asked, a new one leaves nothing behind."""
+        try:
+            self.tracker.start(self.record)
+        except UserError:
+            if not self.resumed:
+                shutil.rmtree(self.run.folder)
+            raise
+        if (listed := list_skipped(self.source.skipped, self.run.folder)) is not None:
+            self.tracker.artifact(listed)
+
+    def _evaluate(self, step: int) -> bool:
+        """Whether the run is to end before its last step."""
+        enough = self._agree(step, self.plan.due(step) and self.plan.evaluate(step, self.journal.log))
+        if enough or step == self.trainer.steps:
+            self.plan.ended(step, self.journal.log)
+        return enough
+
+    def _agree(self, step: int, enough: bool) -> bool:
+        """The first process alone evaluates; where it may end the run, the others are told."""
+        if not self.plan.stops or not self.plan.due(step) or distributed.size() == 1:
+            return enough
+        return distributed.highest([int(enough)])[0] > 0
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.run.folder / "checkpoints"
+
+    def _save(self) -> None:
+        """A checkpoint, on the disk before the journal's copy of its metrics is believed."""
+        self.journal.flush()
+        checkpoint.save(
+            self.checkpoints,
+            weights=self.trainer.plain.state_dict(),
+            trainer={**self.trainer.state(), **self.plan.state()},
+            texts=self.texts,
+            manifest={
+                "step": self.trainer.step,
+                "steps": self.trainer.steps,
+                "plugins": self.plugins,
+                "fingerprint": plain(self.source.fingerprint()),
+                "tracking_run": self.tracker.run_id,
+            },
+            keep=self.keep,
+        )
+
+    def _store_model(self, status: str) -> None:
+        """The last checkpoint, and of a finished run the encoder as a model, beside the metrics."""
+        saved = self.run.checkpoint
+        if self.upload:
+            self.tracker.artifact(saved, f"checkpoints/{saved.name}")
+        if status == "FINISHED" and self.log_model:
+            self.tracker.model(saved, example=self.source.example(), plugins=self.plugins)
+
+
+def plain(value: Any) -> Any:
+    """As JSON gives it back: lists for tuples, strings for keys."""
+    return json.loads(json.dumps(value, default=str))
