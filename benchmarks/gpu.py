@@ -28,7 +28,8 @@ from _gpu_cases import CASES, Case
 from _plain_mae import PlainMAE
 from torch.utils.flop_counter import FlopCounterMode
 
-from manyviews.engine.model import Model, Step
+from manyviews.engine.learner import Step
+from manyviews.engine.model import Model
 from manyviews.engine.optim import make_optimizer
 from manyviews.engine.parts import build_source
 from manyviews.engine.pretrain import _model, _order, _prepare, pretrain

@@ -81,7 +81,7 @@ class Downstream(ABC):
     """What it asks of the encoder (`Trait.FEATURE_MAPS`, for dense heads)."""
     answers: ClassVar[type[Answers]]
     """Class of what `learn` gives."""
-    better: ClassVar[Mapping[str, Better]] = {}
+    better: Mapping[str, Better] = {}
     """Which way each metric is better."""
     chosen_by: ClassVar[str]
     """The metric of the validation units that the best step is chosen by; one of `better`."""

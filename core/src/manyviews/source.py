@@ -127,6 +127,10 @@ class Source(ABC):
         """
         raise ValueError(f"{type(self).__name__} has no label maps")
 
+    def whole(self, sample: int) -> tuple[Batch, tuple[int, ...]]:
+        """A whole sample, labelled or not, and the size that a label map of it has; to predict one."""
+        raise ValueError(f"{type(self).__name__} has no label maps")
+
     def pairs(self) -> Pairs | None:
         """Pairs that tasks are to tell apart; None where the data have none. Never seen in pretraining."""
         return None

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
-from manyviews.engine.model import Model, Step
+from manyviews.engine.learner import Step
+from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_terms
 from manyviews.layout import Layout
 from manyviews.mask import Mask

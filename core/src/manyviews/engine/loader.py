@@ -6,11 +6,10 @@ on exactly where the other one stopped, without any loader state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -113,12 +112,9 @@ class Order:
         )
 
 
-class Reader(Protocol):
-    """Who reads the samples of a batch. May be called in a worker process."""
-
-    def __call__(self, number: int, index: Int[np.ndarray, "batch"]) -> Batch:
-        """The samples of these indices, which are the run's batch `number`: chance in reading is a function of that."""
-        ...
+Reader = Callable[[int, Int[np.ndarray, "batch"]], Batch]
+"""Reads the samples of these indices, which are the run's batch of this number: chance in reading is a function of that. It may
+be called in a worker process, so it is picklable."""
 
 
 @dataclass(frozen=True)

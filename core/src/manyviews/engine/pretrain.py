@@ -37,7 +37,6 @@ from manyviews.recipe.resolve import resolve
 from manyviews.source import Source
 from manyviews.track.record import RunRecord, flat_params
 from manyviews.track.tags import run_tags
-from manyviews.track.tracker import open_tracker
 
 
 def pretrain(
@@ -122,7 +121,7 @@ def _session(
     return Session(
         run,
         _record(run, recipe, source, plugins),
-        open_tracker(recipe.track, run.folder),
+        recipe.track,
         source,
         trainer,
         _Pretraining(trainer, evaluation),

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from manyviews import distributed
 from manyviews.engine import checkpoint
@@ -16,15 +16,17 @@ from manyviews.engine.skipped import list_skipped
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
 from manyviews.plugins.registry import registry
+from manyviews.recipe.model import Track
 from manyviews.source import Source
 from manyviews.track.journal import Journal
 from manyviews.track.record import FinalStatus, RunRecord
-from manyviews.track.tracker import Tracker
+from manyviews.track.tracker import Tracker, open_tracker
 
 Log = Callable[[int, Mapping[str, float]], None]
 """Takes the metrics of a step."""
 
 
+@runtime_checkable
 class Plan(Protocol):
     """What a kind of run does beside training."""
 
@@ -56,7 +58,7 @@ class Session:
 
     run: Run
     record: RunRecord
-    tracker: Tracker
+    track: Track | None
     source: Source
     trainer: Trainer
     plan: Plan
@@ -96,6 +98,7 @@ class Session:
     def _start_tracking(self) -> None:
         """Where the run cannot be tracked as asked, a new one leaves nothing behind."""
         try:
+            self.tracker: Tracker = open_tracker(self.track, self.run.folder)
             self.tracker.start(self.record)
         except UserError:
             if not self.resumed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -30,6 +30,7 @@ Report = Callable[[int, Mapping[str, float]], None]
 """Takes the metrics of a step (numbers, on the host)."""
 
 
+@runtime_checkable
 class Trainable(Protocol):
     """What of a recipe the loop goes by."""
 

@@ -30,7 +30,6 @@ from manyviews.recipe.finetune import finetune_yaml
 from manyviews.recipe.load import to_yaml
 from manyviews.track.record import RunRecord, flat_params
 from manyviews.track.run_file import PARTS, write_whole
-from manyviews.track.tracker import open_tracker
 
 RESULT = "result.json"
 Arm = Literal["pretrained", "from scratch"]
@@ -203,7 +202,7 @@ def _session(
     return Session(
         run,
         record,
-        open_tracker(settings.track, run.folder),
+        settings.track,
         work.source,
         trainer,
         choice,
