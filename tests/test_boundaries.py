@@ -95,6 +95,16 @@ def test_no_init_file_in_a_folder_of_tests() -> None:
     assert not [path for path in ROOT.glob("**/tests/**/__init__.py") if ".venv" not in path.parts]
 
 
+def test_no_check_of_the_conformance_kit_is_overridden() -> None:
+    """What cannot hold stands in `Trial.exceptions`, with its reason, where `manyviews check-plugin` sees it too."""
+    modules = [*ROOT.glob("**/tests/test_*conformance.py"), ROOT / "core" / "tests" / "test_testing_toy.py"]
+    assert len(modules) > len(PLUGINS)
+    for path in modules:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Kit") for base in node.bases):
+                assert [type(line) for line in node.body] == [ast.Assign], f"{path}: {node.name} says which plugin, and no more"
+
+
 def test_modules_are_short() -> None:
     files = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
     lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}

@@ -11,7 +11,20 @@ import click
 
 from manyviews.errors import UserError
 
-COMMANDS = ("pretrain", "evaluate", "embed", "finetune", "plugins", "describe", "matrix", "runs", "doctor", "demo")
+COMMANDS = (
+    "pretrain",
+    "evaluate",
+    "embed",
+    "finetune",
+    "plugins",
+    "describe",
+    "matrix",
+    "new-plugin",
+    "check-plugin",
+    "runs",
+    "doctor",
+    "demo",
+)
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
 
@@ -23,7 +36,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"manyviews.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"manyviews.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

@@ -43,8 +43,8 @@ def check_encoding(encoding: Encoding, view: View, encoder: Encoder) -> None:
     samples, lengths = len(view.layout.lengths), encoding.lengths
     assert encoding.tokens.shape == (lengths.total, encoder.width), "`tokens` is (present, width)"
     assert encoding.pooled.shape == (samples, encoder.pooled_width), "`pooled` is (samples, pooled_width)"
-    assert int(lengths.tensor.sum()) == lengths.total
-    assert len(lengths) == samples
+    assert int(lengths.tensor.sum()) == lengths.total, "an encoding's `lengths.total` is not the sum of its lengths"
+    assert len(lengths) == samples, f"{samples} samples, and an encoding's `lengths` has {len(lengths)}"
     if encoding.present is None:
         assert lengths.total == view.layout.lengths.total, "`present` is None where every token of the layout is there"
     else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -24,6 +26,14 @@ class EncoderKit(Kit):
     """Every encoder of a plugin, in every form, on every kind of data."""
 
     kind = "encoder"
+    looks_elsewhere: ClassVar[Mapping[str, str]] = {
+        "test_it_says_what_it_is": "__init__",
+        "test_its_layout_counts_every_token": "layout",
+        "test_weights_are_saved_and_loaded": "__init__",
+        "test_token_targets": "targets",
+        "test_token_classes": "classes",
+        "test_its_decoder_fills_in_what_is_asked": "decoder",
+    }
 
     def test_it_says_what_it_is(self, case: Case, bench: Bench) -> None:
         encoder = bench.encoder(case)
@@ -48,7 +58,8 @@ class EncoderKit(Kit):
         encoding = encoder(view)
         check_encoding(encoding, view, encoder)
         assert encoding.lengths.total == view.layout.lengths.total, "a view that hides nothing shows every token"
-        assert encoding.tokens.device.type == encoding.pooled.device.type == device
+        places = {encoding.tokens.device.type, encoding.pooled.device.type}
+        assert places == {device}, f"an encoding of a batch on {device} is on {places}"
 
     def test_it_encodes_what_is_not_hidden(self, case: Case, bench: Bench, device: str) -> None:
         encoder = bench.encoder(case).to(device)
@@ -126,8 +137,8 @@ class EncoderKit(Kit):
         view = half_hidden(encoder, batch) if Trait.HIDES_TOKENS in encoder.offers else shown(encoder, batch)
         with torch.autocast(device, torch.bfloat16):
             encoding = encoder(view)
-        assert encoding.tokens.isfinite().all()
-        assert encoding.pooled.isfinite().all()
+        assert encoding.tokens.isfinite().all(), "`tokens` holds NaN or infinity"
+        assert encoding.pooled.isfinite().all(), "`pooled` holds NaN or infinity"
         torch.autograd.backward(weighed(encoding.pooled.float()))
         assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in encoder.parameters()), "a gradient is not finite"
 
@@ -147,7 +158,8 @@ class EncoderKit(Kit):
         view = shown(encoder, bench.batch(case.data))
         encoder(view)
         with torch.no_grad():
-            assert torch.equal(encoder(view).pooled, copy.deepcopy(encoder)(view).pooled)
+            same = torch.equal(encoder(view).pooled, copy.deepcopy(encoder)(view).pooled)
+        assert same, "a copy of the encoder, as a teacher is, encodes otherwise"
 
     def test_token_targets(self, case: Case, bench: Bench) -> None:
         encoder, batch = bench.encoder(case), bench.batch(case.data)
@@ -165,7 +177,7 @@ class EncoderKit(Kit):
         if not encoder.target_classes:
             pytest.skip("these data have no classes")
         classes = encoder.classes(batch)
-        assert classes.shape == (encoder.layout(batch).lengths.total,)
+        assert classes.shape == (encoder.layout(batch).lengths.total,), "`classes` gives one for each token"
         assert -1 <= int(classes.min()) <= int(classes.max()) < encoder.target_classes, "classes are -1 (none) or an index"
 
     @pytest.mark.parametrize("depth", [0, 1])
@@ -180,5 +192,5 @@ class EncoderKit(Kit):
         found = encoder.decoder(8, depth, 2, 3)(encoding, view, view.hidden)
         assert found.shape == (len(view.hidden.index(view.layout.lengths)), 3), "`decoder` gives (asked tokens, out)"
         torch.autograd.backward(weighed(found))
-        assert found.isfinite().all()
+        assert found.isfinite().all(), "the decoder gives NaN or infinity"
         assert any(p.grad is not None and bool(p.grad.any()) for p in encoder.parameters()), "nothing comes back through it"

@@ -5,15 +5,19 @@
     class TestEncoders(EncoderKit):
         plugin = "manyviews_sonar.plugin"
 
-What they are run on is the plugin's own `Domain.trial`. See `manyviews.testing.trial.Trial`.
+What they are run on is the plugin's own `Domain.trial`: see `manyviews.testing.trial.Trial`. `manyviews check-plugin sonar`
+runs all of them without a test file, and says of each failure where to look.
 """
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("the conformance kit needs pytest: pip install 'manyviews[testing]'", name="pytest") from error
 
 pytest.register_assert_rewrite(
     *(
         f"manyviews.testing.{name}"
-        for name in ("checks", "encoder_kit", "objective_kit", "plugin_kit", "source_kit", "views_kit")
+        for name in ("checks", "encoder_kit", "objective_kit", "plugin_kit", "recipe_kit", "source_kit", "views_kit")
     )
 )
 

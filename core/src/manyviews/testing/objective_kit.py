@@ -37,7 +37,7 @@ class ObjectiveKit(Kit):
     def test_value_and_metrics_are_finite_scalars(self, case: Meeting, bench: Bench) -> None:
         metrics: dict[str, Tensor] = {}
         value = step(bench.model(case), case, bench, note=metrics.update)
-        assert value.requires_grad
+        assert value.requires_grad, "the loss hangs on nothing that learns"
         for name, number in {"the loss": value, **metrics}.items():
             assert number.shape == (), f"{name} is no scalar"
             assert number.isfinite(), f"{name} is {number}"
@@ -66,7 +66,7 @@ class ObjectiveKit(Kit):
 
     def test_float64(self, case: Meeting, bench: Bench) -> None:
         value = step(bench.model(case).double(), case, bench)
-        assert value.dtype == torch.float64
+        assert value.dtype == torch.float64, f"of float64 parts the loss is {value.dtype}"
         torch.autograd.backward(value)
 
     def test_bf16_autocast(self, case: Meeting, bench: Bench, device: str) -> None:
@@ -75,7 +75,7 @@ class ObjectiveKit(Kit):
             value = step(model, case, bench, device=device)
         assert value.dtype == torch.float32, "the equation is computed in float32: leave autocast before it"
         torch.autograd.backward(value)
-        assert value.isfinite()
+        assert value.isfinite(), f"in bfloat16 the loss is {value}"
         assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters()), "a gradient is not finite"
 
     def test_it_goes_on_from_what_was_saved(self, case: Meeting, bench: Bench) -> None:

@@ -36,6 +36,7 @@ class PluginKit(Kit):
     """A plugin's description."""
 
     kind = "source"
+    looks_at = "__init__"
 
     @classmethod
     def cases(cls) -> Sequence[Any]:
@@ -59,6 +60,13 @@ class PluginKit(Kit):
         fields = parameters(cls).model_fields
         silent = [field.alias or name for name, field in fields.items() if not field.description]
         assert not silent, f"{case.path}: no word under `Args:` on {', '.join(silent)}"
+
+    def test_its_exceptions_are_of_checks_that_there_are(self) -> None:
+        known = {name.removeprefix("test_") for kit in Kit.__subclasses__() for name in vars(kit) if name.startswith("test_")}
+        given = [pair for checks in self.subject().trial.exceptions.values() for pair in checks.items()]
+        unknown = sorted({check for check, _ in given} - known)
+        assert not unknown, f"Trial.exceptions: there is no check {', '.join(unknown)}"
+        assert all(reason.strip() for _, reason in given), "Trial.exceptions: each has a reason"
 
     def test_its_demo_is_there(self) -> None:
         demo = self.subject().domain.demo

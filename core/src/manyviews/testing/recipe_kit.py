@@ -44,7 +44,7 @@ class RecipeKit(Kit):
         recipe = load_recipe(case, dotted(settings(case, bench)))
         source = build_source(recipe)
         build_encoder(recipe, source.spec)
-        assert len(build_terms(recipe, source.spec)) == len(recipe.all_terms())
+        assert len(build_terms(recipe, source.spec)) == len(recipe.all_terms()), "a term of the recipe was not built"
         build_tasks(recipe)
 
     def test_it_trains_evaluates_and_loads(self, case: str, bench: Bench, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def small(name: str, bench: Bench, folder: Path, *, evaluate: bool = True, **tra
     for key, kind, part, _ in components(recipe):
         full = bench.subject.registry.component(kind, part, recipe.domain).name
         if kind in ("encoder", "views", "objective"):
-            overrides |= {f"{key}.{name}": value for name, value in bench.subject.trial.parts.get(full, {}).items()}
+            overrides |= {f"{key}.{name}": value for name, value in bench.subject.trial.small(full).items()}
     return load_recipe(name, overrides)
 
 
@@ -154,7 +154,7 @@ def check_trained(trained: Trained) -> None:
     index = torch.arange(len(source)).numpy()
     vectors = embed(trained.encoder, source, index, unit=recipe.unit)
     width = trained.encoder.pooled_width if recipe.unit == "sample" else trained.encoder.width
-    assert vectors.shape[1] == width
+    assert vectors.shape[1] == width, f"vectors of {vectors.shape[1]} numbers; the encoder says {width}"
     assert recipe.unit == "token" or len(vectors) == len(source), "one vector for each sample"
 
 

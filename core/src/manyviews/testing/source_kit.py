@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -25,6 +25,19 @@ class SourceKit(Kit):
     """The sources of a plugin's trial data."""
 
     kind = "source"
+    looks_at = "batch"
+    looks_elsewhere: ClassVar[Mapping[str, str]] = {
+        "test_it_says_what_it_is": "__init__",
+        "test_every_sample_has_a_split_and_some_train": "splits",
+        "test_groups_are_never_torn_apart": "groups",
+        "test_labels_are_of_samples_or_of_tokens": "labels",
+        "test_two_sources_of_one_recipe_are_equal": "__init__",
+        "test_its_fingerprint_and_spec_go_into_json": "fingerprint",
+        "test_data_are_read_by_a_spec": "__init__",
+        "test_an_example_is_read_as_the_data_are": "example",
+        "test_features_are_plain_vectors": "features",
+        "test_a_path_that_is_not_there_is_said_in_words": "__init__",
+    }
 
     @classmethod
     def cases(cls) -> Sequence[Any]:
@@ -102,7 +115,7 @@ class SourceKit(Kit):
             pytest.skip("its data have no path")
         index = bench.index(case)
         again = type(source).reading(data["path"], source.spec)
-        assert again.spec == source.spec
+        assert again.spec == source.spec, "data read by a spec have another one: nothing is fitted then"
         found = difference(source.batch(index), again.batch(index), "batch")
         assert found is None, f"read by the spec that was fitted on them, the data are not the same: {found}"
 
@@ -119,7 +132,7 @@ class SourceKit(Kit):
             found = source.features(index)
         except ValueError:
             pytest.skip("it has no plain features")
-        assert found.ndim == 2
+        assert found.ndim == 2, "`features` gives one vector a sample"
         assert np.isfinite(found).all(), "raw features hold NaN or infinity"
 
     def test_it_travels_to_workers(self, case: str, bench: Bench) -> None:

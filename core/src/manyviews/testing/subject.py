@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from manyviews.domain import Domain
+from manyviews.errors import PluginError
 from manyviews.objective import Unit
 from manyviews.plugins.component import Component
 from manyviews.plugins.discover import Selection
@@ -59,6 +60,22 @@ class Shown:
 
     def __str__(self) -> str:
         return f"{self.views}-{replace(self.encoder, data='')}"
+
+
+def parts_of(case: object) -> tuple[str, ...]:
+    """Full names of the components that a test is about, the one in question first; or of a recipe, of a kind of data."""
+    match case:
+        case str():
+            return (case,)
+        case Component() as part:
+            return (part.name,)
+        case Case(part=part):
+            return (part.name,)
+        case Meeting(objective=objective, views=views, encoder=encoder):
+            return (objective.part.name, encoder.part.name, views.part.name)
+        case Shown(views=views, encoder=encoder):
+            return (views.part.name, encoder.part.name)
+    return ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +135,7 @@ class Subject:
         return [plain, *(replace(plain, variant=n, parameters={**plain.parameters, **more}) for n, more in variants.items())]
 
     def _case(self, part: Component, data: str) -> Case:
-        return Case(part, data, self.trial.parts.get(part.name, {}))
+        return Case(part, data, self.trial.small(part.name))
 
     def _meet(self, objective: Case, encoder: Case) -> Iterator[Meeting]:
         """With the first views that fit; on tokens where whole samples cannot be."""
@@ -157,9 +174,19 @@ def _subject(plugin: str) -> Subject:
     described: Domain = importlib.import_module(plugin).manyviews_domain()
     found = Registry([Installed(described.name, plugin, plugin, "0", ())], Selection(""))
     (state,) = found.plugins
-    assert state.state is State.OK, f"{plugin} is {state.state}: {state.reason}"
-    assert described.trial is not None, f"{plugin}: its Domain names no `trial`: the small data that the kit runs it on"
-    module, _, attribute = described.trial.partition(":")
-    trial = getattr(importlib.import_module(module), attribute)
-    assert isinstance(trial, Trial), f"Domain.trial: {described.trial} is {trial!r:.60}, not a manyviews.testing.trial.Trial"
-    return Subject(described, trial, found)
+    if state.state is not State.OK:
+        raise PluginError(f"{plugin} is {state.state}: {state.reason}")
+    return Subject(described, _trial(plugin, described.trial), found)
+
+
+def _trial(plugin: str, place: str | None) -> Trial:
+    if place is None:
+        raise PluginError(f"{plugin}: its Domain names no `trial`: the small data that the kit runs it on")
+    module, _, attribute = place.partition(":")
+    try:
+        trial = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"{plugin}: Domain.trial is {place}, which cannot be imported: {error}") from error
+    if not isinstance(trial, Trial):
+        raise PluginError(f"{plugin}: Domain.trial is {trial!r:.60}; write a manyviews.testing.trial.Trial in {place}")
+    return trial

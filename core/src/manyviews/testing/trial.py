@@ -14,6 +14,16 @@ from typing import Any
 Overrides = Mapping[str, Any]
 """Sections of a recipe, or parameters of a component."""
 
+_NET = {"width": 16, "depth": 1, "heads": 2}
+CORE_PARTS: Mapping[str, Overrides] = {
+    "dino": {"hidden": 32, "bottleneck": 16, "out": 64},
+    "jepa": _NET,
+    "masked_codes": {**_NET, "codes": 6, "out": 8},
+    "masked_reconstruction": _NET,
+    "random_codes": {**_NET, "codes": 12, "code_width": 4},
+}
+"""The core's own components, made small for every domain."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -24,7 +34,7 @@ class Trial:
     `data`, and what else of a recipe these data want (`train`: {batch_size: 1}). Some tens of samples, a few of each class,
     tokens in the tens. As many kinds as encoders must cope with: samples of one length, of several, one big sample."""
     parts: Mapping[str, Overrides] = field(default_factory=dict)
-    """Component -> parameters that make it small."""
+    """Component -> parameters that make it small; the core's are small already (`CORE_PARTS`), unless named here."""
     variants: Mapping[str, Mapping[str, Overrides]] = field(default_factory=dict)
     """Component -> name -> parameters, laid over those of `parts`: other forms of it that the kit is to try, too."""
     on: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -33,6 +43,13 @@ class Trial:
 
     single: Sequence[str] = ()
     """Kinds of data that are one big sample (a graph): what objectives compare there are its tokens."""
+    exceptions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Component -> check of the kit that cannot hold for it (`what_is_hidden_does_not_reach_it`) -> the reason, in the nature
+    of the data or of a published design. There is no other way around a check."""
+
+    def small(self, name: str) -> Overrides:
+        """The parameters that make a component small."""
+        return {**CORE_PARTS.get(name, {}), **self.parts.get(name, {})}
 
     def kinds(self, name: str) -> Sequence[str]:
         """The kinds of data that a component or a recipe is for."""

@@ -39,12 +39,14 @@ class ViewsKit(Kit):
         assert (len(views) > 1) == (Trait.SEVERAL_VIEWS in gives), f"{len(views)} views; SEVERAL_VIEWS says two or more"
         hides = any(view.hidden is not None for view in views)
         assert hides == (Trait.HIDDEN_TOKENS in gives), "HIDDEN_TOKENS says whether a view has `hidden`"
-        assert hides or Trait.ASKED_TOKENS in gives or all(view.asked is None for view in views)
+        asks = any(view.asked is not None for view in views)
+        assert hides or Trait.ASKED_TOKENS in gives or not asks, "ASKED_TOKENS says whether a view has `asked`"
         answers = [view.target for view in views if view.target is not None]
         assert bool(answers) == (Trait.PRETEXT_TARGET in gives), "PRETEXT_TARGET says whether a view has a `target`"
         if answers:
             assert generator.target is not None, "`target` names the class of the pretext target, by which it is matched"
-            assert all(isinstance(answer, generator.target) for answer in answers)
+            right = all(isinstance(answer, generator.target) for answer in answers)
+            assert right, f"a view's `target` is no {generator.target.__name__}"
         if Trait.ALIGNED_TOKENS in gives:
             counts = {tuple(view.layout.lengths.tensor.tolist()) for view in views}
             assert len(counts) == 1, "ALIGNED_TOKENS says that all views have the same tokens"
@@ -100,7 +102,7 @@ class ViewsKit(Kit):
         pickle.dumps(generator)
         layout = encoder.layout(batch)
         one, two = (each(batch, layout, torch.Generator().manual_seed(0)) for each in (generator, copy.deepcopy(generator)))
-        assert difference(one, two) is None
+        assert difference(one, two) is None, "a copied generator gives other views under the same seed"
 
 
 def made(
@@ -136,7 +138,7 @@ def check_mask(mask: Mask | None, layout: Layout) -> None:
     """Of this layout's tokens, and its number is right."""
     if mask is None:
         return
-    assert mask.where.dtype == torch.bool
+    assert mask.where.dtype == torch.bool, f"a mask is of booleans, not {mask.where.dtype}"
     assert mask.where.shape[1] == layout.lengths.total, "a mask has a column for each token of its view's layout"
     if mask.each is not None:
         counts = torch.stack([layout.lengths.pad(one[:, None].float()).sum(1) for one in mask.where])

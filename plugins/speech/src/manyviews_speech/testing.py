@@ -60,4 +60,10 @@ TRIAL = Trial(
         "speech/tera": {"loud": {"magnitude": 0.5}},
     },
     on={"speech/patches": ("clips", "equal", "cepstra")},
+    exceptions={
+        "speech/waveform": {
+            "what_is_hidden_does_not_reach_it": "neighbouring tokens share 80 of the 400 samples that each sees, as published "
+            "for wav2vec 2.0"
+        }
+    },
 )
