@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from manyviews.engine.learner import Step
 from manyviews.engine.load import Trained, load_trained
-from manyviews.engine.model import Model, Step
+from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
