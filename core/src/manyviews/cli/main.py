@@ -16,6 +16,7 @@ COMMANDS = (
     "evaluate",
     "embed",
     "finetune",
+    "show-views",
     "plugins",
     "describe",
     "matrix",

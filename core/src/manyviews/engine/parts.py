@@ -8,14 +8,17 @@ import torch
 
 from manyviews.encoder import Encoder
 from manyviews.engine.model import Part
+from manyviews.errors import UserError
 from manyviews.evaluate.plan import Planned, plan
 from manyviews.evaluate.task import Task
+from manyviews.look.style import require_matplotlib
 from manyviews.objective import Objective
 from manyviews.plugins.match import Facts, check_fit, facts_of
 from manyviews.plugins.registry import registry
 from manyviews.plugins.schema import build, spec_type, takes_spec
 from manyviews.recipe.errors import located
 from manyviews.recipe.model import Recipe
+from manyviews.renderer import Renderer
 from manyviews.source import Source, Spec
 from manyviews.view import ViewGenerator
 
@@ -80,6 +83,23 @@ def build_tasks(recipe: Recipe) -> tuple[Planned, ...]:
             component = registry().component("task", evaluation.task, recipe.domain)
             tasks.append(cast(Task, build(component, evaluation.parameters, key=f"evaluate.{place}")))
     return plan(recipe.evaluate, tasks)
+
+
+def build_renderer(recipe: Recipe, spec: Spec) -> Renderer:
+    """What draws the recipe's data: the one that it names, else the domain's first.
+
+    Raises:
+        UserError: The domain has none, or matplotlib is not installed.
+    """
+    require_matplotlib()
+    with located(recipe):
+        if recipe.renderer is not None:
+            component = registry().component("renderer", recipe.renderer.name, recipe.domain)
+            return cast(Renderer, build(component, recipe.renderer.parameters, key="renderer", spec=spec))
+        own = [part for part in registry().components("renderer") if part.name.startswith(f"{recipe.domain}/")]
+        if not own:
+            raise UserError(f"domain `{recipe.domain}` brings no renderer, so its data cannot be drawn")
+        return cast(Renderer, build(own[0], {}, key="renderer", spec=spec))
 
 
 def plugins_of(recipe: Recipe) -> dict[str, str]:

@@ -45,9 +45,9 @@ def _extends() -> Schema:
 
 def _places(domain: str, definitions: Schema) -> Schema:
     """What may stand at each place of a recipe of this domain."""
-    kinds = {"source": "source", "encoder": "name", "views": "name", "objective": "name", "task": "task"}
+    kinds = {"source": "source", "encoder": "name", "views": "name", "objective": "name", "task": "task", "renderer": "name"}
     for kind, choice in kinds.items():
-        definitions[f"{domain}.{kind}"] = _choice(kind, choice, domain, definitions)
+        definitions[f"{domain}.{kind}"] = _choice(kind, choice, domain, definitions) or {"type": "null"}
     place = {kind: {"$ref": f"#/$defs/{domain}.{kind}"} for kind in kinds}
     term = {"properties": {"views": place["views"], "objective": place["objective"]}}
     return {
@@ -57,6 +57,7 @@ def _places(domain: str, definitions: Schema) -> Schema:
         "objective": _or_null(place["objective"]),
         "terms": _or_null({"type": "array", "items": term}),
         "evaluate": {"type": "array", "items": place["task"]},
+        "renderer": _or_null(place["renderer"]),
     }
 
 
@@ -65,8 +66,11 @@ def _or_null(schema: Schema) -> Schema:
 
 
 def _choice(kind: str, choice: str, domain: str, definitions: Schema) -> Schema:
+    """Empty where there are none."""
     found = list(_spelled(kind, domain))
     names = [name for _, spellings in found for name in spellings]
+    if not names:
+        return {}
     beside = tuple(Evaluation.model_fields) if kind == "task" else (choice,)
     branches = [_branch(part, spellings, choice, beside, definitions) for part, spellings in found]
     return {"type": "object", "properties": {choice: {"enum": names}}, "allOf": branches}

@@ -117,6 +117,8 @@ def components(recipe: Recipe) -> Iterator[tuple[str, str, str, dict[str, Any]]]
         yield f"{prefix}objective", "objective", term.objective.name, term.objective.parameters
     for place, task in enumerate(recipe.evaluate):
         yield f"evaluate.{place}", "task", task.task, task.parameters
+    if recipe.renderer is not None:
+        yield "renderer", "renderer", recipe.renderer.name, recipe.renderer.parameters
 
 
 NAMED_BY = {"source": "source", "task": "task"}

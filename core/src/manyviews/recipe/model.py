@@ -215,6 +215,9 @@ class Recipe(Strict):
     optim: Optim = Optim()
     train: Train
     evaluate: list[Evaluation] = Field(default_factory=list)
+    renderer: Part | None = Field(
+        None, description="How samples are drawn in pictures and reports; null: the domain's own way."
+    )
     track: Track | None = Track()
     _origins: Origins = PrivateAttr(default_factory=Origins)
 

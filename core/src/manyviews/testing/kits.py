@@ -17,7 +17,16 @@ except ModuleNotFoundError as error:
 pytest.register_assert_rewrite(
     *(
         f"manyviews.testing.{name}"
-        for name in ("checks", "encoder_kit", "objective_kit", "plugin_kit", "recipe_kit", "source_kit", "views_kit")
+        for name in (
+            "checks",
+            "encoder_kit",
+            "objective_kit",
+            "plugin_kit",
+            "recipe_kit",
+            "renderer_kit",
+            "source_kit",
+            "views_kit",
+        )
     )
 )
 
@@ -25,7 +34,8 @@ from manyviews.testing.encoder_kit import EncoderKit  # noqa: E402 (asserts are 
 from manyviews.testing.objective_kit import ObjectiveKit  # noqa: E402
 from manyviews.testing.plugin_kit import PluginKit  # noqa: E402
 from manyviews.testing.recipe_kit import MatrixKit, RecipeKit  # noqa: E402
+from manyviews.testing.renderer_kit import RendererKit  # noqa: E402
 from manyviews.testing.source_kit import SourceKit  # noqa: E402
 from manyviews.testing.views_kit import ViewsKit  # noqa: E402
 
-__all__ = ["EncoderKit", "MatrixKit", "ObjectiveKit", "PluginKit", "RecipeKit", "SourceKit", "ViewsKit"]
+__all__ = ["EncoderKit", "MatrixKit", "ObjectiveKit", "PluginKit", "RecipeKit", "RendererKit", "SourceKit", "ViewsKit"]

@@ -13,13 +13,14 @@ from manyviews.evaluate.task import Task
 from manyviews.objective import Objective
 from manyviews.plugins.component import Component
 from manyviews.plugins.schema import parameters, summary
+from manyviews.renderer import Renderer
 from manyviews.source import Source
 from manyviews.testing.bench import Bench
 from manyviews.testing.kit import Kit
 from manyviews.view import ViewGenerator
 
 BASES: dict[str, type[Any]] = {
-    "source": Source, "encoder": Encoder, "views": ViewGenerator, "objective": Objective, "task": Task, "renderer": object
+    "source": Source, "encoder": Encoder, "views": ViewGenerator, "objective": Objective, "task": Task, "renderer": Renderer
 }  # fmt: skip
 LIMIT_MS = 50.0
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "scipy", "sklearn")

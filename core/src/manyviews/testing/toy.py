@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -22,9 +22,13 @@ from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.nets.positions import sincos
 from manyviews.nets.transformer import Transformer
+from manyviews.renderer import Renderer, Shown
 from manyviews.source import Labels, Source, Spec
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -193,3 +197,26 @@ class ToyNoise(ViewGenerator):
     def _noisy(self, steps: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(steps.shape, generator=generator, device=steps.device, dtype=steps.dtype)
         return steps + self.scale * noise
+
+
+class ToyLines(Renderer):
+    """A line for each channel, steps from left to right.
+
+    Args:
+        width: Of the lines, in points.
+    """
+
+    def __init__(self, *, width: Annotated[float, Field(gt=0)] = 1.0) -> None:
+        self.width = width
+
+    def draw(self, axes: Axes, shown: Shown) -> None:
+        from manyviews.look.marks import mark_grid
+
+        steps = shown.view.batch.steps[shown.tokens].numpy()
+        axes.plot(np.arange(len(steps)) + 0.5, steps, linewidth=self.width)
+        axes.set_xlim(0, len(steps))
+        bottom, top = map(float, axes.get_ylim())
+        mark_grid(axes, shown, (0, len(steps), bottom, top))
+
+    def caption(self, source: ToySource, sample: int, token: int | None = None) -> str:
+        return f"{source.lengths[sample]} steps" if token is None else f"step {token} of series {sample}"

@@ -17,6 +17,7 @@ def manyviews_domain() -> Domain:
             "source": {"series": "manyviews.testing.toy:ToySource"},
             "encoder": {"transformer": "manyviews.testing.toy:ToyEncoder"},
             "views": {"noise": "manyviews.testing.toy:ToyNoise"},
+            "renderer": {"lines": "manyviews.testing.toy:ToyLines"},
         },
         demo="manyviews.testing.toy_trial:demo",
         trial="manyviews.testing.toy_trial:TRIAL",

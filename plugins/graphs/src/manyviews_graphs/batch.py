@@ -36,7 +36,7 @@ class GraphBatch:
     stand_ins: Int[Tensor, "nodes"] | None = None
     """For a withheld node the node whose features are shown in its place, -1 for the mask token; -1 for shown nodes."""
     numbers: Int[Tensor, "nodes"] | None = None
-    """The node of the whole graph that each node is, where the batch is a part of one."""
+    """The node of the whole graph, or of the batch that it was cut out of, that each node is, where the batch is a part."""
     path: Serial | None = None
     """The graphs written as sequences of tokens, where the data are asked for it."""
 

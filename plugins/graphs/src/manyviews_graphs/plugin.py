@@ -44,6 +44,7 @@ def manyviews_domain() -> Domain:
                 "link_prediction": "manyviews_graphs.tasks.link_prediction:LinkPrediction",
                 "node_classification": "manyviews_graphs.tasks.node_classification:NodeClassification",
             },
+            "renderer": {"drawing": "manyviews_graphs.renderer:GraphRenderer"},
         },
         recipes="manyviews_graphs:recipes",
         demo="manyviews_graphs.demo:prepare",

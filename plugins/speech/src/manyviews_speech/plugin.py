@@ -40,6 +40,7 @@ def manyviews_domain() -> Domain:
                 "wav2vec2": "manyviews_speech.wav2vec2_loss:Wav2Vec2Loss",
             },
             "task": {},
+            "renderer": {"spectrogram": "manyviews_speech.renderer:SpectrogramRenderer"},
         },
         recipes="manyviews_speech:recipes",
         demo="manyviews_speech.demo:prepare",

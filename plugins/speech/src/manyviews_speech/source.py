@@ -250,6 +250,14 @@ class AudioSource(Source):
         rows = [self._featured(frontend, self._read(int(number))[0], int(number)) for number in index]
         return np.stack([torch.cat([frames.mean(0), frames.std(0, unbiased=False)]).numpy() for frames in rows])
 
+    def name(self, number: int) -> str:
+        """What a clip is called: its file, and which part of it where it is not the whole."""
+        clip = self._clips[number]
+        recording = clip.recording
+        if (clip.start, clip.stop) == (0, recording.frames):
+            return recording.path.name
+        return f"{recording.path.name} {clip.start / recording.rate:.1f}-{clip.stop / recording.rate:.1f} s"
+
     def fingerprint(self) -> Mapping[str, Any]:
         told = [f"{clip.recording.path.name} {clip.recording.frames} {clip.recording.rate}" for clip in self._clips]
         seconds = float(self._points.sum() / self.spec.rate)

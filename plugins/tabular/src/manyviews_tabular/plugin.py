@@ -34,6 +34,7 @@ def manyviews_domain() -> Domain:
                 "values": "manyviews_tabular.values:Values",
                 "vime": "manyviews_tabular.vime:Vime",
             },
+            "renderer": {"row": "manyviews_tabular.renderer:RowRenderer"},
         },
         recipes="manyviews_tabular:recipes",
         demo="manyviews_tabular.demo:prepare",

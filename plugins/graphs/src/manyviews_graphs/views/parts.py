@@ -43,7 +43,7 @@ def with_nodes(batch: GraphBatch, where: Bool[Tensor, "nodes"]) -> GraphBatch:
         None if batch.edge_x is None else batch.edge_x[inner],
         taken(batch.places),
         batch.seeded,
-        numbers=taken(batch.numbers),
+        numbers=kept if batch.numbers is None else batch.numbers[kept],
     )
 
 
