@@ -24,6 +24,8 @@ class Case:
     """Puts data into a folder (a toy's worth or not) and returns the recipe's `data`."""
     real: Sections
     toy: Sections
+    sparse: bool = False
+    """Whether it multiplies sparse matrices, whose operations PyTorch's counter takes for dense ones: not counted then."""
     plain: bool = False
     """Whether it is an MAE over a dense set of patches, which `_plain_mae.py` writes out by hand."""
 

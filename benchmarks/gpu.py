@@ -105,7 +105,7 @@ def measure(case: Case, device: torch.device, steps: int, precision: str, toy: b
             torch.cuda.reset_peak_memory_stats()
         windows = engine_windows(recipe)
         after = bare.seconds(steps)
-        flops = bare.flops()
+        flops = 0.0 if case.sparse else bare.flops()
         memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
         plain = plain_seconds(bare, recipe, steps) if case.plain else None
     engine, by_hand = median(window["seconds"] for window in windows), (before + after) / 2
@@ -116,11 +116,10 @@ def measure(case: Case, device: torch.device, steps: int, precision: str, toy: b
         "samples_per_s": bare.samples / engine,
         "tokens_per_s": bare.tokens / engine,
         "data_wait": median(window["wait"] for window in windows),
-        "tflop_a_step": flops / 1e12,
-        "flop_utilisation": flops / engine / peak,
-        "bare_flop_utilisation": flops / by_hand / peak,
         "peak_gb": memory / 1e9,
     }
+    if flops:
+        figures |= {"tflop_a_step": flops / 1e12, "flop_utilisation": flops / engine / peak}
     if plain is not None:
         figures |= {"plain_step_ms": 1e3 * plain, "plain_over_engine": plain / engine}
     return {key: round(value, 4) for key, value in figures.items()}

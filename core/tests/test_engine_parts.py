@@ -167,7 +167,7 @@ def test_a_batch_that_comes_again_is_moved_once() -> None:
             return object()
 
     one, two = Counted(), Counted()
-    came = list(on_device([one, one, one, two, one], torch.device("cpu"), False))
+    came = list(on_device([one, one, one, two, one], torch.device("cpu")))
     assert moved == [one, two, one]
     assert came[0] is came[1] is came[2] is not came[3]
 

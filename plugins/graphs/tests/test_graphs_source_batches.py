@@ -143,8 +143,8 @@ def test_what_is_sampled_is_a_function_of_the_seed_and_the_index() -> None:
 def test_workers_read_the_same() -> None:
     for source in (big(), GraphSource(path=collection())):
         order = Order(np.arange(len(source)), 4, seed=0)
-        alone = list(read(Samples(source), order, 0, 3, workers=0, pin=False))
-        apart = list(read(Samples(source), order, 0, 3, workers=2, pin=False))
+        alone = list(read(Samples(source), order, 0, 3, workers=0))
+        apart = list(read(Samples(source), order, 0, 3, workers=2))
         for left, right in zip(alone, apart, strict=True):
             assert torch.equal(left.x, right.x)
             assert torch.equal(left.edges.source, right.edges.source)

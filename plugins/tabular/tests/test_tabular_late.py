@@ -48,7 +48,7 @@ def test_a_late_bad_cell_is_one_error_wherever_it_is_read(
     source = streamed(stored(tmp_path, suffix, bad))
     assert source.spec.numeric, "the bad row is in nobody's sample"
     with pytest.raises(DataError) as caught:
-        list(read(Samples(source), Order(np.arange(2 * ROWS), 16, seed=0), 0, 25, workers, pin=False))
+        list(read(Samples(source), Order(np.arange(2 * ROWS), 16, seed=0), 0, 25, workers))
     message = str(caught.value)
     assert len(message.splitlines()) <= 3
     assert message.startswith(f"data: part-1{suffix}, {part} 7: column 'x'")
@@ -68,7 +68,7 @@ def test_a_file_that_is_cut_short_while_a_run_goes_on(workers: int, tmp_path: Pa
     for rows in again._rows.parts:  # as a worker that opens its own file
         rows.__dict__.pop("_file")
     with pytest.raises(DataError, match=r"^data: .*part-1\.parquet: .*(no readable Parquet file|cannot be read)"):
-        list(read(Samples(again), Order(np.arange(2 * ROWS), 16, seed=0), 0, 25, workers, pin=False))
+        list(read(Samples(again), Order(np.arange(2 * ROWS), 16, seed=0), 0, 25, workers))
 
 
 def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:

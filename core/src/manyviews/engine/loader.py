@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from manyviews.batch import Batch
 from manyviews.engine.packing import pack
+from manyviews.engine.prefetch import ahead
 from manyviews.errors import DataError, UserError, keyed
 from manyviews.source import Source
 
@@ -127,7 +128,7 @@ class Samples:
         return self.source.batch(index)
 
 
-def read(reader: Reader, order: Order, start: int, stop: int, workers: int, pin: bool) -> Iterator[Batch]:
+def read(reader: Reader, order: Order, start: int, stop: int, workers: int) -> Iterator[Batch]:
     """Batches `start` to `stop` of the order, read by this process or by `workers` of their own.
 
     Raises:
@@ -142,7 +143,6 @@ def read(reader: Reader, order: Order, start: int, stop: int, workers: int, pin:
             sampler=_Numbers(order, start, stop),
             batch_size=None,
             num_workers=workers,
-            pin_memory=pin,
             generator=torch.Generator().manual_seed(order.seed),  # a loader without one draws from the global stream
         )
         for batch in loader:
@@ -151,12 +151,15 @@ def read(reader: Reader, order: Order, start: int, stop: int, workers: int, pin:
             yield batch
 
 
-def on_device(batches: Iterable[Batch], device: torch.device, non_blocking: bool) -> Iterator[Batch]:
+def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """The batches, moved. One that comes again, the very same object (a source that is a single graph), is moved once."""
+    if device.type == "cuda":
+        yield from ahead(batches, device)
+        return
     before = moved = None
     for batch in batches:
         if moved is None or batch is not before:
-            before, moved = batch, batch.to(device, non_blocking=non_blocking)
+            before, moved = batch, batch.to(device)
         yield moved
 
 

@@ -107,9 +107,8 @@ class Trainer:
     def _steps(self) -> Iterator[list[Batch]]:
         """The batches of each step that is left, on the device."""
         train, device = self.recipe.train, self.fabric.device
-        pin = device.type == "cuda"
         start, stop = self.step * train.accumulate, self.steps * train.accumulate
-        batches = self.pace.timed(on_device(read(self.reader, self.order, start, stop, train.workers, pin), device, pin))
+        batches = self.pace.timed(on_device(read(self.reader, self.order, start, stop, train.workers), device))
         for _ in range(self.step, self.steps):
             yield [next(batches) for _ in range(train.accumulate)]
 

@@ -143,7 +143,7 @@ class SourceKit(Kit):
     def test_a_worker_reads_what_the_process_itself_reads(self, case: str, bench: Bench) -> None:
         source = bench.source(case)
         order = Order(np.arange(len(source)), min(len(source), 4), seed=0)
-        here, there = (list(read(Samples(source), order, 0, 2, workers, pin=False)) for workers in (0, 1))
+        here, there = (list(read(Samples(source), order, 0, 2, workers)) for workers in (0, 1))
         assert difference(here, there, "batches") is None, "a worker process reads other batches"
 
     def test_a_path_that_is_not_there_is_said_in_words(self, case: str, bench: Bench) -> None:
