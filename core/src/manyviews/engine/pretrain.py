@@ -23,7 +23,7 @@ from manyviews.engine.parts import build_encoder, build_source, build_tasks, bui
 from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
 from manyviews.engine.session import Log, Session, plain
-from manyviews.engine.surroundings import own_generators, own_threads
+from manyviews.engine.surroundings import own_generators, own_settings
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError, keyed
 from manyviews.evaluate.embed import evaluating
@@ -80,7 +80,7 @@ def check(recipe: Recipe) -> Recipe:
 
 
 def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
-    with located(recipe), own_threads(recipe.train.threads):
+    with located(recipe), own_settings(recipe.train):
         fabric = make_fabric(recipe.train)
         with own_generators(fabric.device):
             return _run(fabric, recipe, name, source, resumed)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
@@ -22,13 +25,15 @@ def make_fabric(train: Train) -> Fabric:
     """
     if train.precision == "16-mixed" and not torch.cuda.is_available():
         raise UserError("train.precision: 16-mixed needs a CUDA device, and there is none here; use bf16-mixed or 32")
-    precision = "32-true" if train.precision == "32" else train.precision
+    given = train.precision
+    precision = given if given == "bf16-mixed" or given == "16-mixed" else "32-true"
     # Most pairs of an objective and an encoder leave a parameter without gradient: a mask token, a class-wise head.
     strategy = DDPStrategy(find_unused_parameters=True) if train.devices * train.nodes > 1 else "auto"
     try:
-        fabric = Fabric(
-            accelerator=train.device, devices=train.devices, num_nodes=train.nodes, precision=precision, strategy=strategy
-        )
+        with _without_remarks():
+            fabric = Fabric(
+                accelerator=train.device, devices=train.devices, num_nodes=train.nodes, precision=precision, strategy=strategy
+            )
     except (RuntimeError, ValueError) as error:
         raise UserError(f"train.device: {train.device} x {train.devices} cannot be used here: {error}") from error
     if train.nodes > 1:
@@ -54,8 +59,21 @@ def launch(fabric: Fabric, train: Train) -> None:
         UserError: There are not as many of them as the recipe says.
     """
     try:
-        fabric.launch()
+        with _without_remarks():
+            fabric.launch()
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"train.nodes: {train.nodes} x train.devices: {train.devices} processes cannot be had here: {error}"
         ) from error
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Fabric's own advice on precision, at every run, is for who uses it directly; here it is a recipe's `train.precision`."""
+    logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

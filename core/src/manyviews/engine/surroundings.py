@@ -1,4 +1,4 @@
-"""What a run shares with the program around it: torch's global random generators, from which dropout draws, and threads."""
+"""What a run shares with the program around it: torch's global generators (dropout's), threads, how products are made."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+
+from manyviews.recipe.model import Train
 
 
 @contextmanager
@@ -16,14 +18,16 @@ def own_generators(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def own_threads(threads: int | None) -> Iterator[None]:
-    """As many CPU threads as asked for inside (None: as before), and the caller's number again behind it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+def own_settings(train: Train) -> Iterator[None]:
+    """CPU threads and the arithmetic of float32 products as the recipe says inside, and the caller's again behind it."""
+    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(train.threads or threads)
+    torch.set_float32_matmul_precision("high" if train.precision == "tf32" else products)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(products)
 
 
 def seeding(device: torch.device) -> Callable[[int], object]:

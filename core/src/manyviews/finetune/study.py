@@ -16,7 +16,7 @@ from manyviews.engine.parts import plugins_of
 from manyviews.engine.pretrain import tags_of
 from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
-from manyviews.engine.surroundings import own_generators, own_threads
+from manyviews.engine.surroundings import own_generators, own_settings
 from manyviews.errors import UserError
 from manyviews.finetune.budget import draw_labels
 from manyviews.finetune.fit import Case, fit, read_result
@@ -105,7 +105,7 @@ def finetune(
 
 
 def _run(settings: Finetune, over: Mapping[str, Any], source: Source | None, resumed: Study | None) -> Study:
-    with own_threads(settings.train.threads):
+    with own_settings(settings.train):
         fabric = make_fabric(settings.train)
         with own_generators(fabric.device):
             work = Work.of(settings, over, source)

@@ -130,7 +130,9 @@ class Train(Strict):
         "size then go together, `batch_size` of them at most. null: `batch_size` samples, whatever their size.",
     )
     accumulate: PositiveInt = Field(1, description="Batches whose gradients are added up for one step.")
-    precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(_number_as_text)] = "32"
+    precision: Annotated[Literal["32", "tf32", "bf16-mixed", "16-mixed"], BeforeValidator(_number_as_text)] = Field(
+        "32", description="`tf32`: float32, with products at 10 bits of mantissa on tensor cores (NVIDIA, from Ampere on)."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: PositiveInt = Field(
