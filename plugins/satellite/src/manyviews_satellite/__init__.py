@@ -1,0 +1,1 @@
+"""Satellite and aerial images for manyviews."""

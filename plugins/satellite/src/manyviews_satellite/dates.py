@@ -1,0 +1,68 @@
+"""Several dates of a place: which other scenes a tile can be seen in. Scenes stay on their own grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from manyviews.errors import DataError
+from manyviews_satellite.reading.scene import Scene
+from manyviews_satellite.tiles import Tiles
+
+
+def other_dates(
+    scenes: Sequence[Scene], tiles: Tiles, tile: int, dates: int, seed: int
+) -> tuple[Bool[np.ndarray, "tiles"], Int[np.ndarray, "kept more"]]:
+    """Which tiles are seen in so many dates, and for those the scenes of the other dates, drawn for each and ordered by time.
+
+    Raises:
+        DataError: No place is seen so often.
+    """
+    random = np.random.default_rng([seed, 12])
+    drawn = random.random((len(tiles), len(scenes)))
+    seen = np.zeros((len(tiles), len(scenes)), dtype=bool)
+    for number in np.unique(tiles.scene).tolist():
+        own = tiles.scene == number
+        seen[own] = _covering(scenes, number, tiles.row[own], tiles.col[own], tile)
+    enough = seen.sum(1) >= dates - 1
+    if not enough.any():
+        raise DataError(
+            f"data.dates: no tile is seen on {dates} dates; the most is {int(seen.sum(1).max(initial=0)) + 1}\n"
+            "scenes must overlap by whole tiles: set data.dates or data.tile lower"
+        )
+    drawn[~seen] = np.inf
+    chosen = drawn[enough].argsort(1)[:, : dates - 1]
+    when = np.array([_order(scene) for scene in scenes])
+    return enough, np.take_along_axis(chosen, when[chosen].argsort(1, kind="stable"), 1)
+
+
+def _order(scene: Scene) -> float:
+    year, month, hour = np.nan_to_num(np.array(scene.time))
+    return float(year * 12 + month + hour / 1000)
+
+
+def _covering(
+    scenes: Sequence[Scene], number: int, row: np.ndarray, col: np.ndarray, tile: int
+) -> Bool[np.ndarray, "tiles scenes"]:
+    """Which other scenes hold all four corners of each tile."""
+    own = scenes[number]
+    rows, cols = (np.stack([start, start, start + tile, start + tile]) + 0.0 for start in (row, col))
+    cols[[1, 2]] = cols[[2, 1]]
+    x, y = own.grid.points(rows.ravel(), cols.ravel())
+    found = np.zeros((len(row), len(scenes)), dtype=bool)
+    for other, scene in enumerate(scenes):
+        if other == number or not _comparable(own, scene):
+            continue
+        down, across = (part.reshape(4, -1) for part in scene.grid.pixels(x, y, own.grid.crs))
+        inside = (down > -0.5) & (across > -0.5) & (down < scene.grid.rows + 0.5) & (across < scene.grid.cols + 0.5)
+        found[:, other] = inside.all(0)
+    return found
+
+
+def _comparable(one: Scene, two: Scene) -> bool:
+    """On the ground both, or dates of one stack."""
+    if one.grid.crs is not None and two.grid.crs is not None:
+        return True
+    return bool(one.place) and one.place == two.place

@@ -1,0 +1,88 @@
+"""What is wrong with images, said before anything is trained on them: every file's header, and some of its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from manyviews.errors import DataError
+from manyviews_satellite.reading.find import SUFFIXES
+from manyviews_satellite.reading.options import Options
+from manyviews_satellite.reading.scene import Scene
+from manyviews_satellite.reading.scenes import find_scenes
+from manyviews_satellite.reading.stac import is_stac
+
+WINDOW = 512
+"""Rows and columns that are looked at in each of five places of a scene."""
+OFTEN = 0.02
+"""Share of pixels from which a number that marks no data elsewhere is suspected of doing so here."""
+SUSPECTS = (-9999.0, -32768.0, -999.0, -3.4028234663852886e38)
+
+
+def examine(path: Path) -> list[str] | None:
+    """One line for each finding; an empty list where all is well; None where `path` holds no images."""
+    if not _is_ours(path):
+        return None
+    try:
+        # Arrays alone do not say what their axes and bands are: that is for a recipe to tell, and nothing wrong.
+        found = find_scenes(path, Options())
+    except DataError as error:
+        return [_line(str(error))]
+    lines = [_line(reason) for reason in found.refused if not reason.partition(":")[0].endswith(".npy")]
+    return lines + [f"{scene.name}: {finding}" for scene in found.scenes for finding in _scene(scene)]
+
+
+def _is_ours(path: Path) -> bool:
+    images = SUFFIXES - {".npy"}
+    if path.is_dir():
+        return any(file.suffix.lower() in images for file in path.rglob("*"))
+    return path.suffix.lower() in images or is_stac(path)
+
+
+def _scene(scene: Scene) -> Iterator[str]:
+    try:
+        parts = [scene.read(window) for window in _windows(scene)]
+    except DataError as error:
+        yield _line(str(error).partition(": ")[2])
+        return
+    seen = np.concatenate([valid.ravel() for _, valid in parts])
+    if not seen.any():
+        yield "holds nothing where it was looked at: its pixels are no data or NaN"
+        return
+    for number, band in enumerate(scene.bands):
+        values = np.concatenate([pixels[number][valid] for pixels, valid in parts])
+        yield from (f"band {band.label}: {finding}" for finding in _band(values, scene.checked))
+
+
+def _windows(scene: Scene) -> list[tuple[int, int, int, int]]:
+    """The corners and the middle; all of a small scene."""
+    rows, cols = scene.grid.rows, scene.grid.cols
+    height, width = min(rows, WINDOW), min(cols, WINDOW)
+    if (height, width) == (rows, cols):
+        return [(0, 0, rows, cols)]
+    middle = ((rows - height) // 2, (cols - width) // 2)
+    corners = {(0, 0), (0, cols - width), (rows - height, 0), (rows - height, cols - width), middle}
+    return [(row, col, height, width) for row, col in sorted(corners)]
+
+
+def _band(values: np.ndarray, checked: bool) -> Iterator[str]:
+    least, largest = float(values.min()), float(values.max())
+    if least == largest:
+        yield f"holds the one number {least:g}"
+        return
+    if least in SUSPECTS and float((values == values.min()).mean()) > OFTEN:
+        share = float((values == values.min()).mean())
+        yield f"{share:.0%} of its pixels are {least:g}, which seems to mean no data; set data.nodata={least:g}"
+    if values.dtype.kind == "u":
+        top = np.iinfo(values.dtype).max
+        if (full := float((values == top).mean())) > OFTEN:
+            yield f"{full:.0%} of its pixels are at {top}, the largest number it can hold: saturated"
+        zero = float((values == 0).mean())
+        if not checked and zero > 10 * OFTEN:
+            yield f"{zero:.0%} of its pixels are 0, which seems to mean no data; set data.nodata=0"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

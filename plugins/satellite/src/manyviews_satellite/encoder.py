@@ -1,0 +1,92 @@
+"""What encoders of tiles share: pixels standardised on the device, patches, their content as targets, hidden tokens."""
+
+from __future__ import annotations
+
+from abc import ABC
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from manyviews.encoder import Encoder
+from manyviews.errors import UserError
+from manyviews.layout import Layout
+from manyviews.lengths import Lengths
+from manyviews.traits import Trait
+from manyviews.view import View
+from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.groups import Group
+from manyviews_satellite.spec import TileSpec
+
+
+class TileEncoder(Encoder, ABC):
+    """Tokens are patches of `patch` x `patch` pixels, for each date and each group of bands that a batch has any of.
+
+    Tokens of a tile are in the order dates, groups, rows, columns. Content is asked for in all bands of the largest
+    group: NaN where a group has fewer, where a band is missing, and where nothing was seen.
+    """
+
+    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS})
+
+    def __init__(self, spec: TileSpec, *, width: int, patch: int, groups: tuple[Group, ...]) -> None:
+        super().__init__()
+        self.spec, self.width, self.patch, self.groups = spec, width, patch, groups
+        self.target_channels = max(len(group.bands) for group in groups) * patch**2
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its parameters."""
+        return next(self.parameters()).dtype
+
+    def layout(self, batch: TileBatch) -> Layout:
+        rows, cols = self.patches(batch)
+        grid = (batch.dates, len(self.present(batch)), rows, cols)
+        lengths = Lengths.equal(len(batch), batch.dates * grid[1] * rows * cols, batch.pixels.device)
+        # Axes along which all tokens stand at one place tell nothing.
+        return Layout(lengths, grid=(*(size for size in grid[:2] if size > 1), rows, cols))
+
+    def patches(self, batch: TileBatch) -> tuple[int, int]:
+        """Rows and columns of patches.
+
+        Raises:
+            UserError: The tiles do not divide into patches.
+        """
+        rows, cols = batch.pixels.shape[-2:]
+        if rows % self.patch or cols % self.patch:
+            raise UserError(
+                f"encoder.patch: tiles of {rows} x {cols} pixels do not divide into patches of {self.patch} x {self.patch}; "
+                "choose data.tile (or the crops' size) as a multiple of it"
+            )
+        return rows // self.patch, cols // self.patch
+
+    def present(self, batch: TileBatch) -> list[tuple[int, list[int]]]:
+        """The groups that a batch has bands of, and where those stand in it.
+
+        Raises:
+            UserError: There is none.
+        """
+        found = [(number, group.places(batch.bands)) for number, group in enumerate(self.groups)]
+        if not any(places for _, places in found):
+            raise UserError("the tiles have none of the bands that the encoder reads")
+        return [(number, places) for number, places in found if places]
+
+    def targets(self, batch: TileBatch, tokens: Int[Tensor, "asked"]) -> Float[Tensor, "asked channels"]:
+        content, patch = batch.content(self.spec), self.patch
+        parts = []
+        most = max(len(group.bands) for group in self.groups)
+        for number, places in self.present(batch):
+            bands = self.groups[number].bands
+            whole = content.new_full((*content.shape[:2], most, *content.shape[3:]), torch.nan)
+            whole[:, :, [bands.index(batch.bands[place]) for place in places]] = content[:, :, places]
+            parts.append(whole)
+        every = torch.stack(parts, dim=2)
+        cells = rearrange(every, "b d g c (h p) (w q) -> (b d g h w) (p q c)", p=patch, q=patch)
+        return cells[tokens]
+
+    def withheld(self, view: View) -> Bool[Tensor, "tiles dates groups rows cols"] | None:
+        """Where tokens are hidden."""
+        if view.hidden is None:
+            return None
+        rows, cols = self.patches(view.batch)
+        return view.hidden.where[0].reshape(len(view.batch), view.batch.dates, -1, rows, cols)

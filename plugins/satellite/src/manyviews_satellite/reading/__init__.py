@@ -1,0 +1,1 @@
+"""From a path to scenes: headers, names, grids, pixels."""

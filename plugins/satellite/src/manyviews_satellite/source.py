@@ -1,0 +1,244 @@
+"""Satellite and aerial images as a source: headers are read at the start, windows when a batch asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from manyviews.errors import DataError
+from manyviews.source import Labels, Source
+from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.dates import other_dates
+from manyviews_satellite.describe import describe
+from manyviews_satellite.features import image_statistics
+from manyviews_satellite.ground import ground_blocks, straddling
+from manyviews_satellite.labels import Kind, labels_of, read_target, split_tiles
+from manyviews_satellite.reader import TileReader
+from manyviews_satellite.reading.options import Clouds, options
+from manyviews_satellite.reading.scenes import find_scenes
+from manyviews_satellite.spec import TileSpec, Windows
+from manyviews_satellite.statistics import statistics
+from manyviews_satellite.survey import survey
+
+BLOCK_TILES = 4
+"""Side of a block of ground in tiles, where the recipe does not say."""
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TileSource(Source):
+    """Tiles of images: GeoTIFF, COG, JPEG 2000, VRT, .npy stacks; one file a band or many; radar's complex numbers.
+
+    Args:
+        path: A file, a folder (searched through), a pattern, or a STAC item collection (.json).
+        bands: Names of the bands in the order of the files, or a known order: sentinel2_l1c, sentinel2_l2a, sentinel2_satmae,
+            eurosat (B8A last), landsat8, landsat7, landsat5, rgb, rgbn. Where the files tell, leave it out.
+        sensor: sentinel1, sentinel2, landsat5 to landsat9; null: as file names tell.
+        use: The bands to read; null: all.
+        axes: Order of the axes of .npy stacks, such as tyxb (t dates, b bands, y rows, x columns); null: as the shape tells.
+        nodata: What stored number is no data; null: as the files, else their sensor, say.
+        scale: Stored number * scale + offset is in physical units; null: as the files say.
+        offset: See `scale`.
+        crs: Coordinate system of files that have none (EPSG:32632); `none`: take pixels as they lie.
+        clouds: Whether pixels that a quality band (BQA, QA_PIXEL, SCL) calls cloud are valid.
+        tile: Rows and columns of a tile.
+        stride: Steps of a grid of tiles; null: `tile`. With a map as the target, pixels between labelled ones (null: 4).
+        sampling: `grid`: tiles side by side; `blocks`: jittered crops of stored blocks, each block read once, the fastest;
+            `random`: windows anywhere.
+        tiles: With `random`, how many in all; null: as many as cover the area.
+        crops: With `blocks`, how many of each region of blocks; null: as many as cover it.
+        min_valid: Least share of valid pixels of a tile.
+        small: What becomes of scenes smaller than a tile: refused, or padded with pixels that are not valid.
+        dates: Images of one place that make a sample; other dates are read where a tile's pixels lie, from their own grids.
+        target: What probes predict: `folder` (that of a scene's file), a file of points, or a map; null: nothing.
+        target_column: The column of points' labels.
+        target_kind: Classes, or numbers to regress on.
+        ignore: Values of a map that are no label.
+        splits: `folder`: folders called train, valid and test say; or shares drawn by blocks of ground, `{valid: .1, test: .2}`
+            (the default where there is a target; else all tiles train).
+        block: Side in pixels of a block of ground, which no split tears apart; null: four tiles.
+        apart: Leave out training tiles that reach into a block that validates or tests.
+        split_seed: Seed of drawn splits.
+        fit_tiles: Most training tiles that means and deviations are taken of.
+        memory: Gigabytes of read blocks kept.
+        on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
+        seed: Of jittered crops, random windows, other dates, and the tiles fitted on.
+        spec: A fitted spec: read as it says and fit nothing.
+    """
+
+    spec: TileSpec
+
+    def __init__(
+        self,
+        *,
+        path: str | Path,
+        bands: str | list[str] | None = None,
+        sensor: str | None = None,
+        use: list[str] | None = None,
+        axes: str | None = None,
+        nodata: float | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
+        crs: str | None = None,
+        clouds: Clouds = "keep",
+        tile: PositiveInt = 96,
+        stride: PositiveInt | None = None,
+        sampling: Literal["grid", "blocks", "random"] = "grid",
+        tiles: PositiveInt | None = None,
+        crops: PositiveInt | None = None,
+        min_valid: Share = 0.5,
+        small: Literal["refuse", "pad"] = "refuse",
+        dates: PositiveInt = 1,
+        target: str | None = None,
+        target_column: str | None = None,
+        target_kind: Kind = "classes",
+        ignore: list[float] = [],  # noqa: B006 - read only
+        splits: str | dict[str, float] | None = None,
+        block: PositiveInt | None = None,
+        apart: bool = False,
+        split_seed: NonNegativeInt = 0,
+        fit_tiles: PositiveInt = 256,
+        memory: Annotated[float, Field(ge=0)] = 0.25,
+        on_error: Literal["raise", "skip"] = "raise",
+        seed: NonNegativeInt = 0,
+        spec: TileSpec | None = None,
+    ) -> None:
+        self._path = str(path)
+        reading = options(
+            bands=bands, sensor=sensor, use=use, axes=axes, nodata=nodata, scale=scale, offset=offset, crs=crs, clouds=clouds
+        )
+        windows = Windows(
+            tile=tile, stride=stride, sampling=sampling, tiles=tiles, crops=crops, min_valid=min_valid, small=small,
+            dates=dates, seed=seed,
+        )  # fmt: skip
+        if spec is not None:
+            names = tuple(dict.fromkeys(band.name for band in spec.bands))
+            reading, windows = spec.reading.model_copy(update={"use": names, "partial": True}), spec.windows
+        wanted = target or (spec.target if spec is not None and spec.target == "folder" else None)
+        goal = None if wanted is None else read_target(wanted, target_kind, target_column, windows.stride or 4, ignore)
+        scenes = find_scenes(path, reading)
+        found = survey(scenes.scenes, windows, goal.places.centres if goal is not None and goal.places is not None else None)
+        self.skipped = _left_out([*scenes.refused, *found.refused], path, on_error, bool(found.scenes))
+        self._unseen, others = found.unseen, None
+        if windows.dates > 1:
+            enough, others = other_dates(found.scenes, found.tiles, windows.tile, windows.dates, windows.seed)
+            found.tiles, found.labels = found.tiles.where(enough), found.labels[enough]
+        self._labels = None if goal is None else labels_of(goal, found)
+        side = block or BLOCK_TILES * windows.tile
+        self._blocks = ground_blocks(found.scenes, found.tiles, windows.tile, side)
+        self._splits = split_tiles(found.scenes, found.tiles.scene, self._blocks, splits, self._labels, split_seed)
+        if apart:
+            kept = ~straddling(found.scenes, found.tiles, windows.tile, side, self._blocks, self._splits)
+            found.tiles, self._blocks, self._splits = found.tiles.where(kept), self._blocks[kept], self._splits[kept]
+            others = None if others is None else others[kept]
+            if self._labels is not None:
+                self._labels = Labels(self._labels.name, self._labels.kind, self._labels.values[kept], self._labels.classes)
+        self._reader = TileReader(found.scenes, found.tiles, windows.tile, others, round(memory * 1e9))
+        self.blocks = found.tiles.counts().tolist() if windows.sampling != "random" and goal is None else None
+        self._times = np.array([scene.time for scene in found.scenes], dtype=np.float32)
+        self._metres = np.array([scene.grid.metres for scene in found.scenes], dtype=np.float32)
+        self.spec = spec or self._fitted(reading, windows, wanted, fit_tiles)
+        self._present = _present(self.spec, found.scenes[0].bands, self._path)
+
+    def _fitted(self, reading: Any, windows: Windows, target: str | None, fit_tiles: int) -> TileSpec:
+        train = np.flatnonzero(self._splits == "train")
+        chosen = np.sort(np.random.default_rng([windows.seed, 13]).permutation(train)[:fit_tiles])
+        mean, std = statistics(self._reader, chosen)
+        metres = float(np.median(self._metres[self._reader.tiles.scene[train]])) if len(train) else math.nan
+        return TileSpec(
+            bands=self._reader.scenes[0].bands,
+            mean=mean,
+            std=std,
+            windows=windows,
+            reading=reading,
+            metres=None if math.isnan(metres) else round(metres, 6),
+            target=target,
+        )
+
+    def __len__(self) -> int:
+        return len(self._reader.tiles)
+
+    def batch(self, index: Int[np.ndarray, "tiles"]) -> TileBatch:
+        pixels, valid = self._reader.read(index)
+        first = self._reader.tiles.scene[index]
+        others = self._reader.others
+        scenes = first[:, None] if others is None else np.concatenate([first[:, None], others[index]], axis=1)
+        scaling = np.array([scene.scaling for scene in self._reader.scenes], dtype=np.float32)[scenes]
+        return TileBatch(
+            torch.from_numpy(pixels),
+            torch.from_numpy(scaling[:, :, 0]),
+            torch.from_numpy(scaling[:, :, 1]),
+            torch.from_numpy(self._times[scenes]),
+            torch.from_numpy(self._metres[first]),
+            self._present,
+            None if valid is None else torch.from_numpy(valid),
+        )
+
+    def splits(self) -> Shaped[np.ndarray, "tiles"]:
+        return self._splits
+
+    def labels(self) -> Labels | None:
+        return self._labels
+
+    def groups(self) -> Shaped[np.ndarray, "tiles"]:
+        """Blocks of ground, of all dates together."""
+        return self._blocks
+
+    def features(self, index: Int[np.ndarray, "tiles"]) -> Float[np.ndarray, "tiles features"]:
+        """Image statistics: mean, deviation, least and largest number of each band over valid pixels."""
+        return np.concatenate([image_statistics(self.batch(index[i : i + 64]), self.spec) for i in range(0, len(index), 64)])
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        told = [self._told(number) for number in range(len(self._reader.scenes))]
+        digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+        return {"path": self._path, "scenes": len(told), "tiles": len(self), "files": digest}
+
+    def _told(self, number: int) -> str:
+        """What tells a scene from another: sizes and times of change, since files of gigabytes are not hashed."""
+        scene = self._reader.scenes[number]
+        paths = dict.fromkeys(layer.header.path for layer in scene.layers)
+        states = [Path(path).stat() for path in paths if Path(path).is_file()]
+        return f"{Path(scene.name).name} {scene.grid.rows} {scene.grid.cols} " + " ".join(
+            f"{state.st_size}:{state.st_mtime_ns}" for state in states
+        )
+
+    def describe(self) -> str:
+        """What was found, in a few lines."""
+        return describe(self._reader.scenes, self._splits, self.spec, self.skipped, self._unseen)
+
+
+def _left_out(refused: list[str], path: str | Path, on_error: str, any_left: bool) -> list[str]:
+    """What was refused, a line each.
+
+    Raises:
+        DataError: Where nothing is left, or the recipe does not allow leaving anything out.
+    """
+    if refused and on_error == "raise":
+        more = f"\n{len(refused) - 1:,} more; data.on_error=skip leaves such files out" if len(refused) > 1 else ""
+        raise DataError("\n".join(refused[0].splitlines()[: 2 if more else 3]) + more)
+    if not any_left:
+        raise DataError(f"{path}: no usable image: all were left out; the first: {_line(refused[0])}")
+    return [_line(reason) for reason in refused]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _present(spec: TileSpec, bands: tuple[Any, ...], path: str) -> tuple[int, ...]:
+    """Which of the spec's bands new data have, in their order.
+
+    Raises:
+        DataError: A band is not one of the spec's: whole numbers where parts of complex ones are expected.
+    """
+    known = {band.label: number for number, band in enumerate(spec.bands)}
+    if unknown := [band.label for band in bands if band.label not in known]:
+        raise DataError(f"{path}: band {unknown[0]} is none of those trained on: {', '.join(known)}")
+    return tuple(known[band.label] for band in bands)

@@ -1,0 +1,66 @@
+"""Small images of every kind, and the sizes at which the package's parts are tried on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from manyviews.testing.trial import Trial
+
+
+def scenes(folder: Path) -> dict[str, Any]:
+    """Two Sentinel-2 scenes in two folders, which are their labels; a corner without data."""
+    from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
+
+    for number, kind in enumerate(("north", "south")):
+        (folder / kind).mkdir()
+        pixels = numbers(reflectances(landscape(96, 96, 5, number), number))
+        pixels[:, :8, :24] = 0
+        write_scene(folder / kind / "S2A_20200401_scene.tif", pixels, corner=(600_000.0 + 20_000 * number, 5_200_000.0))
+    data = {"source": "tiles", "path": str(folder), "tile": 16, "target": "folder", "sampling": "blocks", "block": 16}
+    return {"data": data}
+
+
+def dates(folder: Path) -> dict[str, Any]:
+    """Three dates of one place, of which a sample has two."""
+    from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
+
+    ground = landscape(64, 64, 5, 0)
+    for month in (1, 4, 7):
+        pixels = numbers(reflectances(ground, month, season=month / 12))
+        write_scene(folder / f"S2A_20200{month}01_scene.tif", pixels, corner=(600_000.0 + 10 * month, 5_200_000.0))
+    return {"data": {"source": "tiles", "path": str(folder), "tile": 16, "dates": 3, "min_valid": 0.9}}
+
+
+def radar(folder: Path) -> dict[str, Any]:
+    """Single-look complex images of two sizes."""
+    from manyviews_satellite.synth import landscape, reflectances, write_slc
+
+    for number in range(2):
+        ground = reflectances(landscape(64, 64 + 16 * number, 5, number), number)[3]
+        write_slc(folder / f"S1A_VV_{number}.tif", 100 * ground, number)
+    return {"data": {"source": "tiles", "path": str(folder), "tile": 16}}
+
+
+SMALL = {"width": 16, "depth": 1, "heads": 2}
+TRIAL = Trial(
+    data={"scenes": scenes, "dates": dates, "radar": radar},
+    parts={
+        "satellite/transformer": {**SMALL, "patch": 8},
+        "satellite/resnet": {"width": 16, "stages": 2, "blocks": 1},
+        "satellite/rcf": {"width": 16},
+        "jepa": SMALL,
+        "masked_reconstruction": SMALL,
+        "masked_codes": {**SMALL, "codes": 6, "out": 8},
+        "random_codes": {**SMALL, "codes": 12, "code_width": 4},
+        "dino": {"hidden": 32, "bottleneck": 16, "out": 64},
+    },
+    variants={
+        "satellite/transformer": {
+            "replacing": {"hide": "replace", "groups": "all"},
+            "timed": {"times": True, "positions": "metres", "groups": "each"},
+            "wavelengths": {"kernels": "wavelength"},
+        },
+    },
+)
+"""What the conformance kit runs this package on."""

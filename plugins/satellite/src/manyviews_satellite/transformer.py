@@ -1,0 +1,106 @@
+"""A Transformer over patches of groups of bands: SatMAE's encoder, of one date or of several."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from manyviews.encoding import Encoding
+from manyviews.nets.transformer import Transformer
+from manyviews.traits import Trait
+from manyviews.view import View
+from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.encoder import TileEncoder
+from manyviews_satellite.groups import Grouping, groups_of
+from manyviews_satellite.kernels import BandKernels, Form
+from manyviews_satellite.places import placed
+from manyviews_satellite.spec import TileSpec
+
+
+class PatchTransformer(TileEncoder):
+    """Patches of each group of bands are tokens (SatMAE, Cong et al. 2022). The share of missing bands is made up for.
+
+    Args:
+        width: Width of a token.
+        depth: Transformer blocks.
+        heads: Attention heads.
+        dropout: Dropout.
+        patch: Rows and columns of a patch, in pixels.
+        groups: Bands that share a patch embedding: as the `sensor` has them, `all` together, `each` by itself, or lists of names.
+        kernels: Weights of a patch embedding for each `band`, or made from its `wavelength` (DOFA), for bands of other sensors.
+        times: Tell tokens the year, month and hour of their image.
+        positions: Places in patches, or in `metres` of ground (ScaleMAE, Reed et al. 2023), for images of several resolutions.
+        hide: Hidden tokens are dropped, which is what makes masked training fast, or replaced by a learned vector.
+    """
+
+    offers = TileEncoder.offers | {Trait.LAYERS}
+
+    def __init__(
+        self,
+        spec: TileSpec,
+        /,
+        *,
+        width: PositiveInt = 192,
+        depth: PositiveInt = 6,
+        heads: PositiveInt = 4,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        patch: PositiveInt = 8,
+        groups: Grouping = "sensor",
+        kernels: Form = "band",
+        times: bool = False,
+        positions: Literal["patches", "metres"] = "patches",
+        hide: Literal["drop", "replace"] = "drop",
+    ) -> None:
+        super().__init__(spec, width=width, patch=patch, groups=groups_of(spec, groups))
+        self.times, self.positions, self.hide = times, positions, hide
+        self.kernels = nn.ModuleList(
+            BandKernels([spec.bands[band] for band in group.bands], patch**2, width, kernels) for group in self.groups
+        )
+        self.mask = nn.Parameter(torch.empty(width).normal_(std=0.02)) if hide == "replace" else None
+        self.transformer = Transformer(width, depth, heads, dropout=dropout)
+
+    def forward(self, view: View) -> Encoding:
+        batch, lengths = view.batch, view.layout.lengths
+        places = self._places(batch)
+        tokens = rearrange(self._patches(batch) + places, "b d g h w width -> (b d g h w) width")
+        present = None
+        if view.hidden is not None and self.mask is not None:
+            at = rearrange(places.expand(len(batch), batch.dates, *places.shape[2:]), "b d g h w width -> (b d g h w) width")
+            tokens = torch.where(view.hidden.where[0][:, None], self.mask.to(tokens.dtype) + at, tokens)
+        elif view.hidden is not None:
+            kept = view.hidden.complement(lengths)
+            present = kept.index(lengths)
+            tokens, lengths = tokens[present], kept.lengths(lengths)
+        layers: tuple[Tensor, ...] = ()
+        if view.layers:
+            *_, tokens = layers = self.transformer.layers(tokens, lengths)
+        else:
+            tokens = self.transformer(tokens, lengths)
+        return Encoding(tokens, present, lengths, lengths.mean(tokens), layers)
+
+    def _patches(self, batch: TileBatch) -> Float[Tensor, "tiles dates groups rows cols width"]:
+        pixels = batch.standardised(self.spec, self.dtype).pixels
+        rows, cols = self.patches(batch)
+        made = []
+        for number, places in self.present(batch):
+            part = rearrange(pixels[:, :, places], "b d c (h p) (w q) -> (b d h w) c (p q)", p=self.patch, q=self.patch)
+            bands = self.groups[number].bands
+            kernels = self.kernels[number]
+            assert isinstance(kernels, BandKernels)
+            made.append(kernels(part, [bands.index(batch.bands[place]) for place in places], len(bands)))
+        return rearrange(made, "g (b d h w) width -> b d g h w width", b=len(batch), h=rows, w=cols)
+
+    def _places(self, batch: TileBatch) -> Float[Tensor, "tiles_or_one dates groups rows cols width"]:
+        rows, cols = self.patches(batch)
+        time = batch.time if self.times else None
+        unit: float | Tensor = 1.0
+        if self.positions == "metres" and self.spec.metres is not None:
+            unit = (batch.metres / self.spec.metres).nan_to_num(nan=1.0)
+        numbers = [number for number, _ in self.present(batch)]
+        found = placed(rows, cols, numbers, time, self.width, unit, of_groups=len(self.groups) > 1)
+        return found.to(batch.pixels.device, self.dtype)
