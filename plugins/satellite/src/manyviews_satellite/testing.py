@@ -62,5 +62,6 @@ TRIAL = Trial(
             "wavelengths": {"kernels": "wavelength"},
         },
     },
+    on={"satellite/satmae_temporal": ("dates",)},
 )
 """What the conformance kit runs this package on."""

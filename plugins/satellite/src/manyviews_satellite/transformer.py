@@ -32,7 +32,7 @@ class PatchTransformer(TileEncoder):
         dropout: Dropout.
         patch: Rows and columns of a patch, in pixels.
         groups: Bands that share a patch embedding: as the `sensor` has them, `all` together, `each` by itself, or lists of names.
-        kernels: Weights of a patch embedding for each `band`, or made from its `wavelength` (DOFA), for bands of other sensors.
+        kernels: Weights of a patch for each `band`, or made from its `wavelength` (DOFA).
         times: Tell tokens the year, month and hour of their image.
         positions: Places in patches, or in `metres` of ground (ScaleMAE, Reed et al. 2023), for images of several resolutions.
         hide: Hidden tokens are dropped, which is what makes masked training fast, or replaced by a learned vector.
