@@ -14,6 +14,7 @@ def prepare(folder: Path) -> Demo:
     """A scene of 512 x 512 pixels, and a map of what grows there."""
     ground = landscape(512, 512, len(REFLECTANCES), 0)
     scene = write_scene(folder / "S2A_20200601_scene.tif", numbers(reflectances(ground, 0)), nodata=0)
+    (folder / "cover").mkdir(exist_ok=True)
     cover = write_scene(folder / "cover" / "landcover.tif", ground[None].astype(np.uint8), names=None)
     return Demo(
         "satellite/satmae",

@@ -23,7 +23,7 @@ from manyviews_satellite.spec import TileSpec
 
 
 class PatchTransformer(TileEncoder):
-    """Patches of each group of bands are tokens (SatMAE, Cong et al. 2022). The share of missing bands is made up for.
+    """Patches of each group of bands are tokens (SatMAE, Cong et al. 2022). Missing bands are made up for.
 
     Args:
         width: Width of a token.
@@ -31,7 +31,7 @@ class PatchTransformer(TileEncoder):
         heads: Attention heads.
         dropout: Dropout.
         patch: Rows and columns of a patch, in pixels.
-        groups: Bands that share a patch embedding: as the `sensor` has them, `all` together, `each` by itself, or lists of names.
+        kernels: Weights of a patch for each `band`, or made from its `wavelength` (DOFA).
         kernels: Weights of a patch for each `band`, or made from its `wavelength` (DOFA).
         times: Tell tokens the year, month and hour of their image.
         positions: Places in patches, or in `metres` of ground (ScaleMAE, Reed et al. 2023), for images of several resolutions.
