@@ -31,7 +31,7 @@ class PatchTransformer(TileEncoder):
         heads: Attention heads.
         dropout: Dropout.
         patch: Rows and columns of a patch, in pixels.
-        kernels: Weights of a patch for each `band`, or made from its `wavelength` (DOFA).
+        groups: Bands that share a patch: as the `sensor` has them, `all` together, `each` by itself, or lists of names.
         kernels: Weights of a patch for each `band`, or made from its `wavelength` (DOFA).
         times: Tell tokens the year, month and hour of their image.
         positions: Places in patches, or in `metres` of ground (ScaleMAE, Reed et al. 2023), for images of several resolutions.
