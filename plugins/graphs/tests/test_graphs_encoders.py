@@ -357,6 +357,17 @@ def test_gin_reads_features_of_edges_where_there_are_any(spec: GraphSpec, ring: 
     assert_close(without(view_of(without, ring)).tokens, without(view_of(without, other)).tokens)
 
 
+def test_gin_with_self_loops_counts_each_node_twice(spec: GraphSpec, ring: GraphBatch) -> None:
+    plain = GIN(spec, width=4, edge_features=False, learn_eps=True).double().eval()
+    looped = GIN(spec, width=4, edge_features=False, learn_eps=True, self_loops=True).double().eval()
+    looped.load_state_dict(plain.state_dict())
+    for layer in plain.trunk.stack.layers:
+        torch.nn.init.ones_(layer.conv.eps)  # 1 + eps = 2
+    assert_close(looped(view_of(looped, ring)).tokens, plain(view_of(plain, ring)).tokens)
+    with pytest.raises(UserError, match="a self-loop has no features.*\n.*edge_features: false"):
+        GIN(spec, self_loops=True)
+
+
 def test_the_transformer_reads_places(placed_spec: GraphSpec, ring: GraphBatch) -> None:
     encoder = GraphTransformer(placed_spec, width=8, layers=1).double().eval()
     other = replace(ring, places=ring.places.flip(0))

@@ -119,6 +119,13 @@ def test_some_graphs_with_and_some_without() -> None:
     refused(r"graph 1 has node features of width \(3,\), and graph 0 of width \(1,\)", path=[having, wider])
 
 
+def test_a_type_of_nodes_that_only_edges_know() -> None:
+    data = HeteroData()
+    data["paper"].x = torch.ones(2, 1)
+    data["author", "writes", "paper"].edge_index = torch.tensor([[0], [1]])
+    refused("how many nodes of type 'author' are there. Give them x, or set num_nodes", path=data)
+
+
 def test_no_features_at_all() -> None:
     path = {"edge_index": EDGES, "y": np.array([0, 1, 0, 1])}
     refused("nodes have no features .*choose degree or constant", path=path, features="given")

@@ -201,6 +201,9 @@ def test_networkx() -> None:
 def test_networkx_says_whether_edges_have_a_direction() -> None:
     edges = [(0, 1), (1, 2), (2, 0), (1, 1)]
     assert len(ends(GraphSource(path=nx.Graph(edges)), 0)) == 6
+    assert not any(
+        "no edge back" in note for note in GraphSource(path=nx.Graph(edges)).notes
+    )  # it says itself that it has none
     directed = GraphSource(path=nx.DiGraph(edges))
     assert not directed.spec.undirected
     assert ends(directed, 0) == [(2, 0), (0, 1), (1, 2)]

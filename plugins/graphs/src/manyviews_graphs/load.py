@@ -59,7 +59,7 @@ def load(raw: RawGraphs, plan: Plan, spec: GraphSpec | None, trained: Shaped[np.
     raw = replace(raw, x=as_sparse(raw.x))
     with_rows = any(part is not None for part in (raw.edge_x, raw.edge_labels, raw.edge_kinds))
     arranged = arrange(raw, undirected=plan.undirected, self_loops=plan.self_loops, with_rows=with_rows)
-    notes, pairs = list(_said(arranged, plan)), None
+    notes, pairs = _said(arranged, plan, both_ways=raw.directed is False), None
     if plan.held_out is not None:
         arranged, pairs = _held_out(raw, arranged, plan)
     csr = arranged.csr
@@ -82,15 +82,15 @@ def load(raw: RawGraphs, plan: Plan, spec: GraphSpec | None, trained: Shaped[np.
     return Loaded(store, spec, arranged, pairs, (*raw.notes, *notes))
 
 
-def _said(arranged: Arranged, plan: Plan) -> list[str]:
-    """What became of edges."""
+def _said(arranged: Arranged, plan: Plan, *, both_ways: bool) -> list[str]:
+    """What became of edges; of data that say themselves that edges go both ways, nobody need be told that they do."""
     notes = []
     if arranged.loops:
         kept = "kept" if plan.self_loops else "left out (self_loops: drop)"
         notes.append(f"{arranged.loops:,} self-loops {kept}")
     if arranged.repeated:
         notes.append(f"{arranged.repeated:,} edges are there more than once; each counts once")
-    if arranged.added:
+    if arranged.added and not both_ways:
         notes.append(
             f"{arranged.added:,} edges had no edge back, which was added (undirected); undirected: false keeps directions"
         )

@@ -30,7 +30,9 @@ def homogeneous(data: HeteroData, name: str, masks: dict[str, str], where: str) 
     Raises:
         DataError: It has no edges, or a type's number of nodes is not known.
     """
-    lost = next((kind for kind in data.node_types if data[kind].num_nodes is None), None)
+    ends = [end for kind in data.edge_types for end in (kind[0], kind[2])]
+    absent = next((end for end in ends if end not in data.node_types), None)
+    lost = absent or next((kind for kind in data.node_types if data[kind].num_nodes is None), None)
     if lost is not None:
         raise DataError(f"{where}: how many nodes of type {lost!r} are there? Give them x, or set num_nodes")
     plain = data.to_homogeneous(node_attrs=[], edge_attrs=[], dummy_values=False)
