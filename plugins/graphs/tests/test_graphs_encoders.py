@@ -364,7 +364,7 @@ def test_gin_with_self_loops_counts_each_node_twice(spec: GraphSpec, ring: Graph
     for layer in plain.trunk.stack.layers:
         torch.nn.init.ones_(layer.conv.eps)  # 1 + eps = 2
     assert_close(looped(view_of(looped, ring)).tokens, plain(view_of(plain, ring)).tokens)
-    with pytest.raises(UserError, match="a self-loop has no features.*\n.*edge_features: false"):
+    with pytest.raises(UserError, match=r"a self-loop has no features.*\n.*edge_features: false"):
         GIN(spec, self_loops=True)
 
 
