@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := core plugins/tabular plugins/graphs plugins/speech plugins/satellite
+PACKAGES := core plugins/tabular plugins/graphs plugins/speech plugins/medical plugins/satellite
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test lint type format bench clean

@@ -1,0 +1,46 @@
+"""What this package brings, as text: imported by the registry at every start, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from manyviews.domain import Domain
+from manyviews.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@hookimpl
+def manyviews_domain() -> Domain:
+    """The domain `medical`."""
+    return Domain(
+        name="medical",
+        summary="Medical volumes: MRI and CT from NIfTI, NRRD and DICOM; patches of voxels as tokens",
+        core="~=0.1.0",
+        components={
+            "source": {"volumes": "manyviews_medical.source:VolumeSource"},
+            "encoder": {
+                "transformer": "manyviews_medical.transformer:PatchTransformer",
+                "unet": "manyviews_medical.unet:UNet",
+            },
+            "views": {
+                "augment": "manyviews_medical.views.augment:Augment",
+                "masked": "manyviews_medical.views.masked:Masked",
+            },
+            "objective": {},
+            "task": {},
+        },
+        recipes="manyviews_medical:recipes",
+        demo="manyviews_medical.demo:prepare",
+        trial="manyviews_medical.testing:TRIAL",
+    )
+
+
+@hookimpl
+def manyviews_doctor(path: Path) -> Sequence[str] | None:
+    """What is wrong with the volumes at `path`; None where there are none."""
+    from manyviews_medical.doctor import examine
+
+    return examine(path)

@@ -1,0 +1,260 @@
+"""Volumes as a source: read once into chunks, after that by crops."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from manyviews.errors import DataError
+from manyviews.source import Labels, Source
+from manyviews_medical.batch import VolumeBatch
+from manyviews_medical.layouts.find import find_cases
+from manyviews_medical.layouts.manifest import Columns
+from manyviews_medical.layouts.msd import classes_of
+from manyviews_medical.places import PLANES, crop_shape, place_of
+from manyviews_medical.prepare import Treatment, Volume, prepare_all
+from manyviews_medical.scale import ends_of
+from manyviews_medical.spec import Crop, Fourth, Intensity, Plane, Spacing, VolumeSpec
+from manyviews_medical.splits import split_volumes
+from manyviews_medical.store import Maps
+from manyviews_medical.targets import target_of
+
+FEATURES = 4
+"""Side of the grid of means that `features` are."""
+
+
+class VolumeSource(Source):
+    """Crops of MRI and CT volumes: NIfTI, NRRD, DICOM series; a folder, a manifest, MSD, nnU-Net or BIDS.
+
+    Args:
+        path: A folder of scans (searched through), a CSV or TSV manifest, a file, or a data set in the layout of MSD,
+            nnU-Net or BIDS.
+        path_column: A manifest's column of images, relative to it; several are channels of one volume.
+        label_column: A manifest's column of segmentations.
+        mask_column: A manifest's column of masks, nonzero where voxels were made unrecognisable; they are kept out of losses.
+        patient: A manifest's column of patients; no split parts one. BIDS and DICOM say it themselves.
+        target: Column (of a manifest, or of BIDS participants) that probes predict.
+        target_kind: Classes, or numbers to regress on.
+        splits: Column that names train, valid or test, or shares such as `{valid: 0.1, test: 0.2}`. Default: these
+            shares where there is
+            a target, else all volumes train.
+        split_seed: Seed of drawn splits.
+        crop: Voxels of a crop: one number, three, or two for slices.
+        crops: Crops of each volume: the first at the body's centre, the others at random places. They are samples of their own.
+        plane: Of slices.
+        spacing: Millimetres between voxels that all is resampled to; null: as it is.
+        orientation: Where axes point, such as `RAS`; null: as they are.
+        intensity: What becomes of the numbers: see `kind`, `window` (of CT), `percentiles` (of MR).
+        fourth: What a fourth dimension is: `channels`, time (`first`, `mean`), or an error.
+        segmentation: Read the labels with the crops, for fine-tuning; never for pretraining.
+        cache: Folder of the chunks; null: `manyviews/medical` in the user's cache folder.
+        on_error: Raise at the first volume that cannot be used, or `skip` such volumes and list them.
+        seed: Of the places of crops.
+        spec: A fitted spec: read as it says.
+    """
+
+    spec: VolumeSpec
+
+    def __init__(
+        self,
+        *,
+        path: str | Path,
+        path_column: str | tuple[str, ...] = "path",
+        label_column: str = "label",
+        mask_column: str = "mask",
+        patient: str = "patient",
+        target: str | None = None,
+        target_kind: Literal["classes", "numbers"] = "classes",
+        splits: str | dict[str, float] | None = None,
+        split_seed: NonNegativeInt = 0,
+        crop: Crop = 64,
+        crops: PositiveInt = 1,
+        plane: Plane = "axial",
+        spacing: Spacing | None = None,
+        orientation: str | None = "RAS",
+        intensity: Intensity = Intensity(),  # noqa: B008 - frozen
+        fourth: Fourth = "refuse",
+        segmentation: bool = False,
+        cache: str | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        seed: NonNegativeInt = 0,
+        spec: VolumeSpec | None = None,
+    ) -> None:
+        shape = tuple(crop) if isinstance(crop, tuple) else (crop,) * 3
+        given = VolumeSpec(
+            crop=shape,
+            channels=0,
+            spacing=spacing,
+            orientation=orientation,
+            intensity=intensity,
+            fourth=fourth,
+            plane=plane,
+            target=target,
+            columns=path_column if isinstance(path_column, tuple) else (path_column,),
+        )
+        given = given if spec is None else spec
+        _refuse_orientation(given.orientation)
+        columns = Columns(given.columns, label_column, mask_column, patient)
+        cases = find_cases(Path(path), columns)
+        how = Treatment(given.spacing, given.orientation, given.fourth, given.axes == 2)
+        self._path, self._crops, self._seed, self._segmentation = Path(path), crops, seed, segmentation
+        self.volumes, self.skipped = prepare_all(cases, how, cache_folder(cache), skip=on_error == "skip")
+        channels = self.volumes[0].image.channels
+        if spec is not None and channels != spec.channels:
+            raise DataError(f"{path}: volumes have {channels} channels; the encoder was trained on {spec.channels}")
+        wanted = target if spec is None or target is not None else spec.target
+        each = target_of(
+            [volume.case for volume in self.volumes], wanted, target_kind, required=spec is None or target is not None
+        )
+        self.spec = spec or given.model_copy(update={"channels": channels, "classes": self._classes(Path(path))})
+        owners = np.array([volume.patient for volume in self.volumes], dtype=object)
+        split = split_volumes([volume.case for volume in self.volumes], splits, each, owners, split_seed)
+        self._of = np.tile(np.arange(len(self.volumes)), crops)
+        self._groups, self._splits = owners[self._of].astype(str), split[self._of]
+        self._labels = None if each is None else Labels(each.name, each.kind, each.values[self._of], each.classes)
+        self._shape = crop_shape(self.spec)
+        self._ends = ends_of(self.volumes, self.spec.intensity)
+        self._maps = Maps()
+        self.dtype = _common([volume.image.dtype for volume in self.volumes])
+
+    def _classes(self, path: Path) -> tuple[str, ...]:
+        counts = [volume.label.about["classes"] for volume in self.volumes if volume.label is not None]
+        if not counts:
+            return ()
+        names = classes_of(path if path.is_dir() else path.parent)
+        return names if len(names) >= max(counts) else tuple(map(str, range(max(max(counts), 2))))
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def batch(self, index: Int[np.ndarray, "samples"]) -> VolumeBatch:
+        voxels = np.empty((len(index), self.spec.channels, *self._shape), self.dtype)
+        inside = np.zeros((len(index), *self._shape), bool)
+        label = np.full((len(index), *self._shape), -1, np.int64) if self._segmentation else None
+        centre = np.empty((len(index), 3), np.float32)
+        for row, number in enumerate(index.tolist()):
+            volume = self.volumes[self._of[number]]
+            start = self.place(number)
+            centre[row] = (start + np.array(self._shape) / 2) / np.array(volume.image.shape)
+            self._fill(volume, start, voxels[row], inside[row], None if label is None else label[row])
+        keep = [axis for axis in range(3) if self.spec.axes == 3 or axis != PLANES[self.spec.plane]]
+        low, high = (torch.from_numpy(ends[self._of[index]]) for ends in self._ends)
+        known = None if inside.all() else self._flat(torch.from_numpy(inside), 1)
+        marks = None if label is None else self._flat(torch.from_numpy(label), 1)
+        return VolumeBatch(
+            self._flat(torch.from_numpy(voxels), 2),
+            low,
+            high,
+            self.spec.intensity.kind != "zscore",
+            known,
+            torch.from_numpy(np.ascontiguousarray(centre[:, keep])),
+            torch.from_numpy(self._of[index]),
+            marks,
+        )
+
+    def _flat(self, x: Shaped[Tensor, "..."], before: int) -> Shaped[Tensor, "..."]:
+        """Slices lose the axis that they were taken across."""
+        return x if self.spec.axes == 3 else x.squeeze(before + PLANES[self.spec.plane])
+
+    def place(self, number: int) -> Int[np.ndarray, "3"]:
+        """The first voxel of a sample in its volume."""
+        volume = int(self._of[number])
+        return place_of(self.volumes[volume].image, self._shape, number // len(self.volumes), (self._seed, volume))
+
+    def _fill(
+        self,
+        volume: Volume,
+        start: Int[np.ndarray, "3"],
+        voxels: Shaped[np.ndarray, "channels x y z"],
+        inside: Bool[np.ndarray, "x y z"],
+        label: Int[np.ndarray, "x y z"] | None,
+    ) -> None:
+        begin = start.tolist()
+        within = tuple(
+            slice(max(-first, 0), min(size, most - first))
+            for first, size, most in zip(begin, self._shape, volume.image.shape, strict=True)
+        )
+        inside[within] = True
+        if not inside.all():
+            voxels[:] = 0
+        self._maps.read(volume.image, begin, voxels)
+        if volume.mask is not None:
+            mask = np.zeros((1, *self._shape), volume.mask.dtype)
+            self._maps.read(volume.mask, begin, mask)
+            inside &= mask[0] == 0
+        if label is not None and volume.label is not None:
+            marks = np.zeros((1, *self._shape), volume.label.dtype)
+            self._maps.read(volume.label, begin, marks)
+            label[within] = marks[0][within]
+
+    def splits(self) -> Shaped[np.ndarray, "samples"]:
+        return self._splits
+
+    def labels(self) -> Labels | None:
+        return self._labels
+
+    def groups(self) -> Shaped[np.ndarray, "samples"]:
+        return self._groups
+
+    def features(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples features"]:
+        """Means over a coarse grid of the scaled crop, and each channel's deviation."""
+        x = self.batch(index).scaled(torch.float32).voxels
+        pool = torch.nn.functional.adaptive_avg_pool3d if x.ndim == 5 else torch.nn.functional.adaptive_avg_pool2d
+        means: Tensor = pool(x, FEATURES)
+        return torch.cat([means.flatten(1), x.flatten(2).std(-1, unbiased=False)], dim=1).numpy()
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        told = [f"{volume.case.name} {volume.image.path.name}" for volume in self.volumes]
+        digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+        return {"path": str(self._path), "volumes": len(self.volumes), "patients": len(set(self._groups)), "files": digest}
+
+    def describe(self) -> str:
+        """What was found, in a few lines."""
+        shapes = np.array([volume.image.shape for volume in self.volumes])
+        kinds = sorted({volume.modality or "?" for volume in self.volumes})
+        spacings = np.array([volume.image.about["spacing"] for volume in self.volumes])
+        labelled = sum(volume.label is not None for volume in self.volumes)
+        lines = [
+            f"{len(self.volumes):,} volumes ({', '.join(kinds)}) of {len(set(self._groups)):,} patients, "
+            f"{labelled:,} with a segmentation",
+            f"shapes {_range(shapes, 'd')} voxels, spacings {_range(spacings, '.3g')} mm; crops of "
+            f"{' x '.join(map(str, self.spec.crop))}",
+        ]
+        return "\n".join(lines + [f"left out: {reason}" for reason in self.skipped])
+
+
+def cache_folder(given: str | None) -> Path:
+    """Where chunks are kept."""
+    if given is not None:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manyviews" / "medical"
+
+
+def _common(dtypes: list[np.dtype[Any]]) -> np.dtype[Any]:
+    """The smallest type that holds all, of those that tensors have; at most float32."""
+    found = np.result_type(*dtypes)
+    if found.kind == "f" or found.itemsize > 4:
+        return np.dtype("float32")
+    return np.dtype("int32") if found.name == "uint16" else found
+
+
+def _refuse_orientation(axes: str | None) -> None:
+    if axes is None:
+        return
+    kinds = sorted(pair for letter in axes for pair in ("RL", "AP", "SI") if letter in pair)
+    if len(axes) != 3 or kinds != ["AP", "RL", "SI"]:
+        raise DataError(f"data.orientation: {axes!r} names no three axes; expected one of R or L, A or P, S or I, such as RAS")
+
+
+def _range(rows: Shaped[np.ndarray, "volumes axes"], form: str) -> str:
+    low, high = rows.min(0), rows.max(0)
+    return " x ".join(format(a, form) if a == b else f"{a:{form}}-{b:{form}}" for a, b in zip(low, high, strict=True))

@@ -1,0 +1,27 @@
+"""Volumes and the core: every check of the conformance kit."""
+
+from __future__ import annotations
+
+from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, SourceKit, ViewsKit
+
+PLUGIN = "manyviews_medical.plugin"
+
+
+class TestPlugin(PluginKit):
+    plugin = PLUGIN
+
+
+class TestSource(SourceKit):
+    plugin = PLUGIN
+
+
+class TestEncoders(EncoderKit):
+    plugin = PLUGIN
+
+
+class TestViews(ViewsKit):
+    plugin = PLUGIN
+
+
+class TestObjectives(ObjectiveKit):
+    plugin = PLUGIN
