@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from manyviews.encoder import Encoder
+from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.traits import Trait
@@ -58,3 +59,14 @@ class VolumeEncoder(Encoder, ABC):
     @abstractmethod
     def maps(self, view: View) -> tuple[Float[Tensor, "samples _ ..."], ...]:
         """What it makes of a view at each of `scales`: (samples, width, cells …). Hidden tokens are replaced."""
+
+
+def as_volume_encoder(encoder: Encoder, objective: str) -> VolumeEncoder:
+    """The encoder as one of this domain, whose maps dense objectives read.
+
+    Raises:
+        UserError: It is of another domain.
+    """
+    if not isinstance(encoder, VolumeEncoder):
+        raise UserError(f"{objective} answers voxel by voxel and needs an encoder of volumes, and this is {type(encoder).__name__}")
+    return encoder
