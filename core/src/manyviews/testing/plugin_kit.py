@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from manyviews.downstream import Downstream
 from manyviews.encoder import Encoder
 from manyviews.evaluate.task import Task
 from manyviews.objective import Objective
@@ -20,7 +21,8 @@ from manyviews.testing.kit import Kit
 from manyviews.view import ViewGenerator
 
 BASES: dict[str, type[Any]] = {
-    "source": Source, "encoder": Encoder, "views": ViewGenerator, "objective": Objective, "task": Task, "renderer": Renderer
+    "source": Source, "encoder": Encoder, "views": ViewGenerator, "objective": Objective, "task": Task, "downstream": Downstream,
+    "renderer": Renderer
 }  # fmt: skip
 LIMIT_MS = 50.0
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "scipy", "sklearn")

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from manyviews_medical.grid import Grid
+
 
 @dataclass(frozen=True)
 class VolumeBatch:
@@ -32,8 +34,8 @@ class VolumeBatch:
     """Where the crop's centre lies in its volume, from 0 to 1 along each axis."""
     volume: Int[Tensor, "samples"] | None = None
     """The volume that each crop is of, as a number."""
-    label: Int[Tensor, "samples *space"] | None = None
-    """The segmentation, where the source is asked for it; -1 beyond the volume's edge. Never in pretraining."""
+    grids: tuple[Grid, Grid] | None = None
+    """Of a whole volume: the grid that it is on, and that of its file."""
 
     def __len__(self) -> int:
         return self.voxels.shape[0]
@@ -59,7 +61,7 @@ class VolumeBatch:
 
     def showing(self, voxels: Float[Tensor, "samples channels *others"], known: Tensor | None = None) -> VolumeBatch:
         """The same samples with other, scaled voxels: a crop, an altered copy."""
-        return replace(self, voxels=voxels, low=None, high=None, known=known, label=None)
+        return replace(self, voxels=voxels, low=None, high=None, known=known)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> VolumeBatch:
         if self.voxels.device == device:

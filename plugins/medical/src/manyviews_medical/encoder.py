@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from manyviews.encoder import Encoder
+from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
@@ -31,7 +32,7 @@ class Scale:
 class VolumeEncoder(Encoder, ABC):
     """Tokens are cubes (in slices: squares) of `patch` voxels a side; `targets` are their voxels."""
 
-    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS})
+    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.FEATURE_MAPS})
     scales: tuple[Scale, ...]
     """Of `maps`, finest first."""
 
@@ -57,8 +58,12 @@ class VolumeEncoder(Encoder, ABC):
         return tuple(scale.width for scale in self.scales)
 
     @abstractmethod
+    def both(self, view: View) -> tuple[Encoding, tuple[Float[Tensor, "samples _ ..."], ...]]:
+        """The encoding and the maps from one pass; hidden tokens are replaced."""
+
     def maps(self, view: View) -> tuple[Float[Tensor, "samples _ ..."], ...]:
-        """What it makes of a view at each of `scales`: (samples, width, cells …). Hidden tokens are replaced."""
+        """What it makes of a view at each of `scales`: (samples, width, cells …)."""
+        return self.both(view)[1]
 
 
 def as_volume_encoder(encoder: Encoder, objective: str) -> VolumeEncoder:
@@ -68,5 +73,7 @@ def as_volume_encoder(encoder: Encoder, objective: str) -> VolumeEncoder:
         UserError: It is of another domain.
     """
     if not isinstance(encoder, VolumeEncoder):
-        raise UserError(f"{objective} answers voxel by voxel and needs an encoder of volumes, and this is {type(encoder).__name__}")
+        raise UserError(
+            f"{objective} answers voxel by voxel and needs an encoder of volumes, and this is {type(encoder).__name__}"
+        )
     return encoder

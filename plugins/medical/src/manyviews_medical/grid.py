@@ -25,6 +25,12 @@ class Grid:
     shape: tuple[int, int, int]
     affine: tuple[tuple[float, ...], ...]
 
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Millimetres between voxels along each axis."""
+        x, y, z = np.linalg.norm(np.array(self.affine)[:3, :3], axis=0).tolist()
+        return x, y, z
+
     @classmethod
     def of(cls, scan: Scan) -> Grid:
         """The grid of a scan of (channels, x, y, z)."""

@@ -27,10 +27,16 @@ def manyviews_domain() -> Domain:
             },
             "views": {
                 "augment": "manyviews_medical.views.augment:Augment",
+                "fusion": "manyviews_medical.views.fusion:Fusion",
                 "masked": "manyviews_medical.views.masked:Masked",
+                "swin": "manyviews_medical.views.swin:SwinViews",
             },
-            "objective": {},
+            "objective": {
+                "swin_ssl": "manyviews_medical.objectives.swin_ssl:SwinSSL",
+                "volume_fusion": "manyviews_medical.objectives.volume_fusion:VolumeFusion",
+            },
             "task": {},
+            "downstream": {"segmentation": "manyviews_medical.segmentation:Segmentation"},
         },
         recipes="manyviews_medical:recipes",
         demo="manyviews_medical.demo:prepare",

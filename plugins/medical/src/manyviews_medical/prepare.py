@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Integer, Shaped
 
 from manyviews.errors import DataError
 from manyviews_medical.case import Case, Image
@@ -24,12 +24,14 @@ from manyviews_medical.reading.read import read_image, read_label
 from manyviews_medical.reading.scan import Scan
 from manyviews_medical.store import Stored, known, write
 
-VERSION = 1
+VERSION = 2
 """Of what is stored."""
 QUANTILES = np.concatenate([np.arange(0, 2, 0.1), np.arange(2, 98, 1), np.arange(98, 100.05, 0.1)])
 """Percent."""
 SAMPLED = 2**20
 """Voxels that quantiles are taken of."""
+POINTS = 64
+"""Places of each class that are remembered."""
 AIR = -900.0
 """A volume with voxels below this is taken for CT (air is -1000 Hounsfield units) where nothing says what it is."""
 
@@ -183,8 +185,25 @@ def _store(case: Case, how: Treatment, path: Path) -> None:
         if how.spacing is not None:
             part = resampled(part, how.spacing, label=name != "image")
         about = {"affine": part.affine.tolist(), "spacing": part.spacing, "original": original}
-        about |= _measured(case, part) if name == "image" else {"classes": int(part.voxels.max()) + 1}
+        about |= _measured(case, part) if name == "image" else {"classes": int(part.voxels.max()) + 1, "points": _points(part)}
         write(path.with_name(f"{path.name}-{name}"), part.voxels, about)
+
+
+def read_truth(case: Case) -> Integer[np.ndarray, "x y z"]:
+    """The segmentation of a case as it is in its file."""
+    assert case.label is not None
+    like = read_image(case.images[0], "first", slices=True)
+    return read_label(case.label, like).voxels[0]
+
+
+def _points(label: Scan) -> list[list[list[int]]]:
+    """Some places of each class that is there, but for the background."""
+    random = np.random.default_rng(0)
+    found = []
+    for number in np.unique(label.voxels)[1:] if label.voxels.min() == 0 else np.unique(label.voxels):
+        places = np.argwhere(label.voxels[0] == number)
+        found.append(places[random.permutation(len(places))[:POINTS]].tolist())
+    return found
 
 
 def _measured(case: Case, scan: Scan) -> dict[str, Any]:

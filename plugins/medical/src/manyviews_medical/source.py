@@ -10,22 +10,22 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from manyviews.batch import Labelled
 from manyviews.errors import DataError
-from manyviews.source import Labels, Source
+from manyviews.source import DenseLabels, Labels, Source
 from manyviews_medical.batch import VolumeBatch
+from manyviews_medical.crops import Crops
 from manyviews_medical.layouts.find import find_cases
 from manyviews_medical.layouts.manifest import Columns
 from manyviews_medical.layouts.msd import classes_of
-from manyviews_medical.places import PLANES, crop_shape, place_of
-from manyviews_medical.prepare import Treatment, Volume, prepare_all
-from manyviews_medical.scale import ends_of
+from manyviews_medical.places import place_of
+from manyviews_medical.prepare import Treatment, prepare_all, read_truth
 from manyviews_medical.spec import Crop, Fourth, Intensity, Plane, Spacing, VolumeSpec
 from manyviews_medical.splits import split_volumes
-from manyviews_medical.store import Maps
 from manyviews_medical.targets import target_of
 
 FEATURES = 4
@@ -55,7 +55,6 @@ class VolumeSource(Source):
         orientation: Where axes point, such as `RAS`; null: as they are.
         intensity: What becomes of the numbers: see `kind`, `window` (of CT), `percentiles` (of MR).
         fourth: What a fourth dimension is: `channels`, time (`first`, `mean`), or an error.
-        segmentation: Read the labels with the crops, for fine-tuning; never for pretraining.
         cache: Folder of the chunks; null: `manyviews/medical` in the user's cache folder.
         on_error: Raise at the first volume that cannot be used, or `skip` such volumes and list them.
         seed: Of the places of crops.
@@ -83,7 +82,6 @@ class VolumeSource(Source):
         orientation: str | None = "RAS",
         intensity: Intensity = Intensity(),  # noqa: B008 - frozen
         fourth: Fourth = "refuse",
-        segmentation: bool = False,
         cache: str | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         seed: NonNegativeInt = 0,
@@ -106,7 +104,7 @@ class VolumeSource(Source):
         columns = Columns(given.columns, label_column, mask_column, patient)
         cases = find_cases(Path(path), columns)
         how = Treatment(given.spacing, given.orientation, given.fourth, given.axes == 2)
-        self._path, self._crops, self._seed, self._segmentation = Path(path), crops, seed, segmentation
+        self._path, self._seed = Path(path), seed
         self.volumes, self.skipped = prepare_all(cases, how, cache_folder(cache), skip=on_error == "skip")
         channels = self.volumes[0].image.channels
         if spec is not None and channels != spec.channels:
@@ -121,10 +119,7 @@ class VolumeSource(Source):
         self._of = np.tile(np.arange(len(self.volumes)), crops)
         self._groups, self._splits = owners[self._of].astype(str), split[self._of]
         self._labels = None if each is None else Labels(each.name, each.kind, each.values[self._of], each.classes)
-        self._shape = crop_shape(self.spec)
-        self._ends = ends_of(self.volumes, self.spec.intensity)
-        self._maps = Maps()
-        self.dtype = _common([volume.image.dtype for volume in self.volumes])
+        self._read = Crops(self.volumes, self.spec)
 
     def _classes(self, path: Path) -> tuple[str, ...]:
         counts = [volume.label.about["classes"] for volume in self.volumes if volume.label is not None]
@@ -137,64 +132,37 @@ class VolumeSource(Source):
         return len(self._of)
 
     def batch(self, index: Int[np.ndarray, "samples"]) -> VolumeBatch:
-        voxels = np.empty((len(index), self.spec.channels, *self._shape), self.dtype)
-        inside = np.zeros((len(index), *self._shape), bool)
-        label = np.full((len(index), *self._shape), -1, np.int64) if self._segmentation else None
-        centre = np.empty((len(index), 3), np.float32)
-        for row, number in enumerate(index.tolist()):
-            volume = self.volumes[self._of[number]]
-            start = self.place(number)
-            centre[row] = (start + np.array(self._shape) / 2) / np.array(volume.image.shape)
-            self._fill(volume, start, voxels[row], inside[row], None if label is None else label[row])
-        keep = [axis for axis in range(3) if self.spec.axes == 3 or axis != PLANES[self.spec.plane]]
-        low, high = (torch.from_numpy(ends[self._of[index]]) for ends in self._ends)
-        known = None if inside.all() else self._flat(torch.from_numpy(inside), 1)
-        marks = None if label is None else self._flat(torch.from_numpy(label), 1)
-        return VolumeBatch(
-            self._flat(torch.from_numpy(voxels), 2),
-            low,
-            high,
-            self.spec.intensity.kind != "zscore",
-            known,
-            torch.from_numpy(np.ascontiguousarray(centre[:, keep])),
-            torch.from_numpy(self._of[index]),
-            marks,
-        )
-
-    def _flat(self, x: Shaped[Tensor, "..."], before: int) -> Shaped[Tensor, "..."]:
-        """Slices lose the axis that they were taken across."""
-        return x if self.spec.axes == 3 else x.squeeze(before + PLANES[self.spec.plane])
+        starts = np.stack([self.place(number) for number in index.tolist()]) if len(index) else np.zeros((0, 3), np.int64)
+        return self._read.read(self._of[index], starts)
 
     def place(self, number: int) -> Int[np.ndarray, "3"]:
         """The first voxel of a sample in its volume."""
         volume = int(self._of[number])
-        return place_of(self.volumes[volume].image, self._shape, number // len(self.volumes), (self._seed, volume))
+        return place_of(self.volumes[volume].image, self._read.shape, number // len(self.volumes), (self._seed, volume))
 
-    def _fill(
-        self,
-        volume: Volume,
-        start: Int[np.ndarray, "3"],
-        voxels: Shaped[np.ndarray, "channels x y z"],
-        inside: Bool[np.ndarray, "x y z"],
-        label: Int[np.ndarray, "x y z"] | None,
-    ) -> None:
-        begin = start.tolist()
-        within = tuple(
-            slice(max(-first, 0), min(size, most - first))
-            for first, size, most in zip(begin, self._shape, volume.image.shape, strict=True)
-        )
-        inside[within] = True
-        if not inside.all():
-            voxels[:] = 0
-        self._maps.read(volume.image, begin, voxels)
-        if volume.mask is not None:
-            mask = np.zeros((1, *self._shape), volume.mask.dtype)
-            self._maps.read(volume.mask, begin, mask)
-            inside &= mask[0] == 0
-        if label is not None and volume.label is not None:
-            marks = np.zeros((1, *self._shape), volume.label.dtype)
-            self._maps.read(volume.label, begin, marks)
-            label[within] = marks[0][within]
+    def dense_labels(self) -> DenseLabels | None:
+        """Of the first crop of each volume, so that a volume counts once however many crops it has."""
+        if not self.spec.classes:
+            return None
+        known = np.array([volume.label is not None for volume in self.volumes])
+        first = np.arange(len(self)) < len(self.volumes)
+        return DenseLabels("segmentation", self.spec.classes, known[self._of] & first)
+
+    def labelled(self, index: Int[np.ndarray, "samples"], generator: np.random.Generator | None) -> Labelled:
+        """Crops with their segmentation; or a whole volume, with its segmentation as it is in the file."""
+        if generator is not None:
+            numbers = self._of[index]
+            starts = np.stack([self._read.draw(number, generator) for number in numbers.tolist()])
+            return Labelled(self._read.read(numbers, starts), self._read.labels(numbers, starts))
+        volume = self.volumes[self._of[int(index[0])]]
+        truth = torch.from_numpy(read_truth(volume.case).astype(np.int64))[None]
+        return Labelled(self._read.whole(int(self._of[int(index[0])])), truth)
+
+    def whole(self, sample: int) -> tuple[VolumeBatch, tuple[int, ...]]:
+        """A whole volume, and the shape of its file."""
+        batch = self._read.whole(int(self._of[sample]))
+        assert batch.grids is not None
+        return batch, batch.grids[1].shape
 
     def splits(self) -> Shaped[np.ndarray, "samples"]:
         return self._splits
@@ -237,14 +205,6 @@ def cache_folder(given: str | None) -> Path:
     if given is not None:
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manyviews" / "medical"
-
-
-def _common(dtypes: list[np.dtype[Any]]) -> np.dtype[Any]:
-    """The smallest type that holds all, of those that tensors have; at most float32."""
-    found = np.result_type(*dtypes)
-    if found.kind == "f" or found.itemsize > 4:
-        return np.dtype("float32")
-    return np.dtype("int32") if found.name == "uint16" else found
 
 
 def _refuse_orientation(axes: str | None) -> None:

@@ -63,6 +63,9 @@ TRIAL = Trial(
     parts={
         "medical/transformer": {"width": 24, "depth": 2, "heads": 2, "patch": 8},
         "medical/unet": {"width": 16, "channels": 4, "levels": 4, "blocks": 1},
+        "medical/fusion": {"block": [2, 8]},
+        "medical/volume_fusion": {"width": 4},
+        "medical/swin_ssl": {"width": 4, "out": 8},
         "jepa": SMALL,
         "masked_reconstruction": SMALL,
         "masked_codes": {**SMALL, "codes": 6, "out": 8},
@@ -75,6 +78,10 @@ TRIAL = Trial(
             "locals": {"locals": 1, "looks": {"bias": 0.3, "invert": 0.5, "cutout": 2}},
             "turned": {"moves": {"rotate": 20.0, "scale": [0.8, 1.2], "quarter": True}},
             "aligned": {"aligned": True},
+        },
+        "medical/fusion": {
+            "boxes": {"mixing": "boxes", "boxes": [3, 5]},
+            "other": {"other": "volume", "looks": {"noise": 0.1}},
         },
         "medical/masked": {"cropped": {"moves": {"size": 8, "quarter": True}, "looks": {"noise": 0.1}, "share": 0.5}},
     },

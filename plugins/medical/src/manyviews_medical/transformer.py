@@ -96,10 +96,10 @@ class PatchTransformer(VolumeEncoder):
         every = self.transformer.layers(tokens, lengths)
         return Encoding(every[-1], present, lengths, lengths.mean(every[-1]), every)
 
-    def maps(self, view: View) -> tuple[Float[Tensor, "samples _ ..."], ...]:
-        """The voxels, and four layers' tokens on their grid; hidden ones replaced."""
+    def both(self, view: View) -> tuple[Encoding, tuple[Float[Tensor, "samples _ ..."], ...]]:
+        """The maps are the voxels and four layers' tokens on their grid."""
         scaled = view.batch.scaled(self.inwards.weight.dtype)
         hidden = None if view.hidden is None else view.hidden.where[0]
-        layers = self.transformer.layers(self._tokens(scaled, hidden), view.layout.lengths)
+        encoding = self._run(self._tokens(scaled, hidden), None, view.layout.lengths, layers=True)
         grid = grid_of(scaled.space, self.patch)
-        return (scaled.voxels, *(as_map(layers[number - 1], grid) for number in self.taken))
+        return encoding, (scaled.voxels, *(as_map(encoding.layers[number - 1], grid) for number in self.taken))

@@ -62,14 +62,13 @@ class UNet(VolumeEncoder):
         self.scales = (Scale(1, channels),)
 
     def forward(self, view: View) -> Encoding:
-        lengths = view.layout.lengths
-        deepest, decoded = self._run(view)
-        tokens = as_tokens(self.deep(deepest) + self.fine(decoded))
-        return Encoding(tokens, None, lengths, lengths.mean(tokens))
+        return self.both(view)[0]
 
-    def maps(self, view: View) -> tuple[Float[Tensor, "samples _ ..."], ...]:
-        """The decoded map, a cell a voxel."""
-        return (self._run(view)[1],)
+    def both(self, view: View) -> tuple[Encoding, tuple[Float[Tensor, "samples _ ..."], ...]]:
+        """The map is the decoded one, a cell a voxel."""
+        deepest, decoded = self._run(view)
+        tokens, lengths = as_tokens(self.deep(deepest) + self.fine(decoded)), view.layout.lengths
+        return Encoding(tokens, None, lengths, lengths.mean(tokens)), (decoded,)
 
     def _run(self, view: View) -> tuple[Tensor, Tensor]:
         """The deepest map and the decoded one."""

@@ -1,4 +1,5 @@
-"""Swin UNETR's pretraining: which way it was turned, what was cut out, which two crops are one (Tang et al. 2022, section 3.2)."""
+"""Swin UNETR's pretraining: which way it was turned, what was cut out, which two crops are one (Tang et al. 2022,
+section 3.2)."""
 
 from __future__ import annotations
 
@@ -76,18 +77,20 @@ class SwinSSL(Objective):
         self.temperature, self.out, self.width = temperature, out, width
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module:
-        return SwinHeads(encoder, encoder.width, self.out, self.width)
+        return SwinHeads(encoder, encoder.pooled_width, self.out, self.width)
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         assert student.predictor is not None
         encoder = as_volume_encoder(student.encoder, "swin_ssl")
         parts = []
         for view in views:
-            maps = encoder.maps(view)
-            parts.append([full(part) for part in student.predictor(encoder.pooled_of(view, maps), maps)])
+            encoding, maps = encoder.both(view)
+            parts.append([full(part) for part in student.predictor(encoding.pooled, maps)])
         with exact(parts[0][0]):
             turned = torch.stack([rotation_error(turns, view.target) for (turns, _, _), view in zip(parts, views, strict=True)])
-            filled = torch.stack([filling_error(voxels, view.target) for (_, _, voxels), view in zip(parts, views, strict=True)])
+            filled = torch.stack(
+                [filling_error(voxels, view.target) for (_, _, voxels), view in zip(parts, views, strict=True)]
+            )
             agreed = contrast_error(torch.stack([z for _, z, _ in parts]), self.temperature)
         losses = {"rotation": turned.mean(), "inpainting": filled.mean(), "contrast": agreed}
         value = sum(weight * loss for weight, loss in zip(self.weights, losses.values(), strict=True))

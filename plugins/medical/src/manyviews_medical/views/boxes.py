@@ -8,8 +8,6 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
-from manyviews_medical.batch import VolumeBatch
-
 
 @dataclass(frozen=True)
 class Box:
@@ -67,10 +65,3 @@ def _turned(x: Tensor, y: Tensor, turns: Int[Tensor, "samples"], side: int) -> t
     new_x = torch.where(times == 0, i, torch.where(times == 1, j, torch.where(times == 2, last - i, last - j)))
     new_y = torch.where(times == 0, j, torch.where(times == 1, last - i, torch.where(times == 2, last - j, i)))
     return new_x, new_y
-
-
-def cropped(batch: VolumeBatch, box: Box) -> VolumeBatch:
-    """A batch's boxes, scaled, with what is known of them."""
-    scaled = batch.scaled()
-    known = None if scaled.known is None else take(scaled.known[:, None], box)[:, 0]
-    return scaled.showing(take(scaled.voxels, box), known)

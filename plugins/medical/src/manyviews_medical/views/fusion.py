@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
@@ -26,7 +25,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Fusion(ViewGenerator):
     """Foreground and background are two altered crops of one volume; boxes of it are mixed in steps (Wang et al. 2023, MIS-FM).
 
-    `mixing: grid` is the official code: the crop is cut into a grid of blocks of one random size, of which a share is mixed, each by a
+    `mixing: grid` is the official code: the crop is cut into a grid of blocks of one random size, of which a share is
+    mixed, each by a
     step of its own. `mixing: boxes` is the paper's section 3.2: boxes of random sizes at random places, one over another.
 
     Args:
@@ -35,8 +35,9 @@ class Fusion(ViewGenerator):
         block: `grid`: range of a block's sides, in voxels.
         share: `grid`: share of the blocks that are mixed.
         boxes: `boxes`: range of their number.
-        sides: `boxes`: range of a box's sides, as shares of the crop's. The paper's 8-40 x 8-80 x 8-80 of 64 x 128 x 128 voxels.
-        other: The background is another crop of the same volume, or of another one of the batch.
+        sides: `boxes`: range of a box's sides, as shares of the crop's. The paper's 8-40 x 8-80 x 8-80 of 64 x 128 x 128
+            voxels.
+        other: The background is another crop of the same volume, or of another one of the batch, where it has one.
         moves: Size, place and direction of both crops.
         looks: Changes of their numbers.
     """
@@ -58,7 +59,8 @@ class Fusion(ViewGenerator):
         looks: Looks = Looks(noise=0.0, blur=None),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
-        refuse_descending(block=block, boxes=boxes, sides=sides)
+        whole = {name: (float(low), float(high)) for name, (low, high) in {"block": block, "boxes": boxes}.items()}
+        refuse_descending(**whole, sides=sides)
         self.mixing, self.steps, self.block, self.share, self.boxes, self.sides = mixing, steps, block, share, boxes, sides
         self.other, self.moves, self.looks = other, moves, looks
 
@@ -66,8 +68,6 @@ class Fusion(ViewGenerator):
         whole = batch.scaled()
         front, behind = (self._altered(whole, generator) for _ in range(2))
         if self.other == "volume":
-            if len(batch) == 1:
-                raise UserError("fusion: `other: volume` mixes volumes of a batch, and this one has a single volume; set `other: crop`")
             behind = behind.showing(behind.voxels.roll(1, 0), None if behind.known is None else behind.known.roll(1, 0))
         steps = self._map(front, generator)
         ratio = (steps.to(front.voxels.dtype) / (self.steps - 1))[:, None]
@@ -82,7 +82,7 @@ class Fusion(ViewGenerator):
     def _map(self, like: VolumeBatch, generator: torch.Generator) -> Int[Tensor, "samples *space"]:
         if self.mixing == "grid":
             return grid_map(like.voxels, self.steps, self.block, self.share, generator)
-        count = round(host_uniform(generator, *self.boxes))
+        count = round(host_uniform(generator, float(self.boxes[0]), float(self.boxes[1])))
         return box_map(like.voxels, self.steps, count, self.sides, generator)
 
 
@@ -91,7 +91,7 @@ def grid_map(
 ) -> Int[Tensor, "samples *space"]:
     """A step for each block of a grid; 0 (background) for those that are not mixed. Sides of a block are drawn once a batch."""
     space, device = like.shape[2:], like.device
-    sides = [min(round(host_uniform(generator, *block)), whole) for whole in space]
+    sides = [min(round(host_uniform(generator, float(block[0]), float(block[1]))), whole) for whole in space]
     counts = [-(-whole // side) for whole, side in zip(space, sides, strict=True)]
     blocks = torch.randint(1, steps, (len(like), *counts), generator=generator, device=device)
     blocks = blocks * (torch.rand(blocks.shape, generator=generator, device=device) < share)
@@ -101,7 +101,11 @@ def grid_map(
 
 
 def box_map(
-    like: Float[Tensor, "samples channels *space"], steps: int, count: int, sides: tuple[float, float], generator: torch.Generator
+    like: Float[Tensor, "samples channels *space"],
+    steps: int,
+    count: int,
+    sides: tuple[float, float],
+    generator: torch.Generator,
 ) -> Int[Tensor, "samples *space"]:
     """Boxes at random places, each of a step of its own, later ones over earlier ones; 0 (background) beside them."""
     space, samples, device = like.shape[2:], len(like), like.device

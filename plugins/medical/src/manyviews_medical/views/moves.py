@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from manyviews.errors import UserError
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.spec import Crop
 from manyviews_medical.views.affine import random_matrix, sampled
-from manyviews_medical.views.boxes import Box, cropped, random_flip, random_start
+from manyviews_medical.views.boxes import Box, random_flip, random_start, take
 
 
 class Moves(BaseModel):
@@ -33,6 +34,34 @@ class Moves(BaseModel):
     """Range of the size of what a view shows, in its own: 1.2 shows a fifth more, smaller."""
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where the views of a batch were drawn to lie."""
+
+    box: Box
+    matrix: Float[Tensor, "samples axes axes"] | None
+    """Turned and stretched; None: voxels are moved and none is computed."""
+
+    def of(self, volume: Shaped[Tensor, "samples channels *space"], mode: str = "bilinear") -> Tensor:
+        """The views of a batch of volumes; 0 beyond their edge."""
+        if self.matrix is None:
+            return take(volume, self.box)
+        centre = self.box.start + (torch.tensor(self.box.size, device=volume.device) - 1) / 2
+        return sampled(volume, self.matrix, centre, self.box.size, mode)
+
+    def known(self, known: Bool[Tensor, "samples *space"]) -> Bool[Tensor, "samples *size"]:
+        """What is known of the views."""
+        if self.matrix is None:
+            return take(known[:, None], self.box)[:, 0]
+        return self.of(known[:, None].to(self.matrix.dtype), "nearest")[:, 0] > 0.5
+
+    def label(self, label: Shaped[Tensor, "samples *space"]) -> Shaped[Tensor, "samples *size"]:
+        """A segmentation, moved alike; -1 beyond the edge."""
+        if self.matrix is None:
+            return take(label[:, None], self.box)[:, 0]
+        return self.of((label[:, None] + 1).to(self.matrix.dtype), "nearest")[:, 0].round().to(label.dtype) - 1
+
+
 def sides(size: Crop | None, space: tuple[int, ...]) -> tuple[int, ...]:
     """The size of a view of a crop.
 
@@ -50,23 +79,25 @@ def sides(size: Crop | None, space: tuple[int, ...]) -> tuple[int, ...]:
     return wanted
 
 
-def moved(batch: VolumeBatch, moves: Moves, generator: torch.Generator) -> VolumeBatch:
-    """A view of each crop, scaled."""
+def draw(batch: VolumeBatch, moves: Moves, generator: torch.Generator) -> Placement:
+    """Where the views of a batch lie."""
     space, samples = batch.space, len(batch)
     size = sides(moves.size, space)
     flip = random_flip(samples, tuple(axis for axis in moves.flip if axis < len(space)), len(space), generator)
     turns = _turns(size, samples, moves, generator)
-    start = random_start(space, size, samples, generator)
+    box = Box(random_start(space, size, samples, generator), size, flip, turns)
     if not moves.rotate and moves.scale == (1.0, 1.0):
-        return cropped(batch, Box(start, size, flip, turns))
-    whole = batch.scaled()
+        return Placement(box, None)
     matrix = random_matrix(samples, len(space), moves.rotate, moves.scale, generator)
-    matrix = matrix @ _mirrored(samples, flip, turns, len(space), matrix)
-    centre = start + (torch.tensor(size, device=start.device) - 1) / 2
-    known = None
-    if whole.known is not None:
-        known = sampled(whole.known[:, None].to(whole.voxels.dtype), matrix, centre, size, "nearest")[:, 0] > 0.5
-    return whole.showing(sampled(whole.voxels, matrix, centre, size), known)
+    return Placement(box, matrix @ _mirrored(box, matrix))
+
+
+def moved(batch: VolumeBatch, moves: Moves, generator: torch.Generator) -> VolumeBatch:
+    """A view of each crop, scaled."""
+    whole = batch.scaled()
+    placement = draw(whole, moves, generator)
+    known = None if whole.known is None else placement.known(whole.known)
+    return whole.showing(placement.of(whole.voxels), known)
 
 
 def _turns(size: tuple[int, ...], samples: int, moves: Moves, generator: torch.Generator) -> Tensor | None:
@@ -79,16 +110,14 @@ def _turns(size: tuple[int, ...], samples: int, moves: Moves, generator: torch.G
     return torch.randint(4, (samples,), generator=generator, device=generator.device)
 
 
-def _mirrored(
-    samples: int, flip: Bool[Tensor, "samples axes"] | None, turns: Tensor | None, axes: int, like: Float[Tensor, "..."]
-) -> Float[Tensor, "samples axes axes"]:
+def _mirrored(box: Box, like: Float[Tensor, "samples axes axes"]) -> Float[Tensor, "samples axes axes"]:
     """Flips and quarter turns as matrices."""
-    matrix = torch.eye(axes, device=like.device, dtype=like.dtype).repeat(samples, 1, 1)
-    if flip is not None:
-        matrix = matrix * torch.where(flip, -1.0, 1.0).to(like.dtype)[:, None, :]
-    if turns is not None:
-        angle = turns.to(like.dtype) * (torch.pi / 2)
-        turn = torch.eye(axes, device=like.device, dtype=like.dtype).repeat(samples, 1, 1)
+    matrix = torch.eye(like.shape[1], device=like.device, dtype=like.dtype).expand(like.shape).clone()
+    if box.flip is not None:
+        matrix = matrix * torch.where(box.flip, -1.0, 1.0).to(like.dtype)[:, None, :]
+    if box.turns is not None:
+        angle = box.turns.to(like.dtype) * (torch.pi / 2)
+        turn = torch.eye(like.shape[1], device=like.device, dtype=like.dtype).expand(like.shape).clone()
         turn[:, 0, 0], turn[:, 1, 1] = angle.cos(), angle.cos()
         turn[:, 0, 1], turn[:, 1, 0] = angle.sin(), -angle.sin()
         matrix = matrix @ turn
