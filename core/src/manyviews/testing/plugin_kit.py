@@ -21,8 +21,8 @@ from manyviews.testing.kit import Kit
 from manyviews.view import ViewGenerator
 
 BASES: dict[str, type[Any]] = {
-    "source": Source, "encoder": Encoder, "views": ViewGenerator, "objective": Objective, "task": Task, "downstream": Downstream,
-    "renderer": Renderer
+    "source": Source, "encoder": Encoder, "views": ViewGenerator, "objective": Objective, "task": Task,
+    "downstream": Downstream, "renderer": Renderer
 }  # fmt: skip
 LIMIT_MS = 50.0
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "scipy", "sklearn")
