@@ -14,6 +14,7 @@ from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
+from manyviews.nets.attend import Padded
 from manyviews.nets.decoder import TransformerDecoder
 from manyviews.nets.positions import sincos
 from manyviews.nets.transformer import Attention, Transformer
@@ -31,7 +32,7 @@ def test_attention_is_softmax_of_scaled_products() -> None:
         part = slice(3 * h, 3 * h + 3)
         weights = torch.softmax(q[:, part] @ k[:, part].T / math.sqrt(3), dim=1)
         heads.append(weights @ v[:, part])
-    assert_close(attention(x, None)[0], attention.out(torch.cat(heads, dim=1)))
+    assert_close(attention(x, Padded.of(None, causal=False))[0], attention.out(torch.cat(heads, dim=1)))
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

@@ -1,65 +1,67 @@
 """A Transformer encoder over flat ragged tokens.
 
-Legend of the shape suffixes: B samples, L tokens of the longest sample, H heads, C channels of a head, W width.
+Legend of the shape letters: H heads, C channels of a head, W width.
 
 Where all samples have equally many tokens (columns, patches of one crop size) the dense path is a free reshape and
-attention needs no mask; otherwise samples are padded for attention alone and the padding is cut off again.
+attention needs no mask. Otherwise tokens stay flat where a kernel for that is there (`nets/attend.py`), else samples are
+padded and the padding is cut off again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from manyviews.errors import UserError
 from manyviews.lengths import Lengths
+from manyviews.nets.attend import Attend, Padded, arranged
 
 Norm = Literal["pre", "post"]
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, section 3.2); `causal`: a token looks at itself and those before it."""
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
 
-    def __init__(self, width: int, heads: int, dropout: float, causal: bool = False) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         if width % heads:
             raise UserError(f"width {width} does not divide by {heads} heads; choose a width that is a multiple of heads")
-        self.heads, self.dropout, self.causal = heads, dropout, causal
+        self.heads, self.dropout = heads, dropout
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_BLW: Float[Tensor, "B L W"], real_BL: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L W"]:
-        q_BHLC, k_BHLC, v_BHLC = rearrange(self.qkv(x_BLW), "B L (three H C) -> three B H L C", three=3, H=self.heads)
-        # Padding stands behind a sample's tokens: where none of them looks, there is nothing to mask.
-        mask = None if real_BL is None or self.causal else real_BL[:, None, None, :]
-        dropout = self.dropout if self.training else 0.0
-        y_BHLC = F.scaled_dot_product_attention(
-            q_BHLC, k_BHLC, v_BHLC, attn_mask=mask, dropout_p=dropout, is_causal=self.causal
-        )
-        return self.out(rearrange(y_BHLC, "B H L C -> B L (H C)"))  # type: ignore[no-any-return]
+    def forward(self, x: Float[Tensor, "*tokens W"], attend: Attend) -> Float[Tensor, "*tokens W"]:
+        q, k, v = rearrange(self.qkv(x), "... (three H C) -> three ... H C", three=3, H=self.heads)
+        y = attend(q, k, v, self.dropout if self.training else 0.0)
+        return self.out(rearrange(y, "... H C -> ... (H C)"))  # type: ignore[no-any-return]
+
+    def among(self, tokens: Float[Tensor, "tokens W"], lengths: Lengths) -> Float[Tensor, "tokens W"]:
+        """The same of flat tokens, each sample's among themselves."""
+        x, attend, back = arranged(tokens, lengths, self.dropout if self.training else 0.0)
+        return back(self(x, attend))
 
 
 class Block(nn.Module):
     """Attention and a feed-forward net, each with a residual; norms before (Xiong et al. 2020) or after them."""
 
-    def __init__(self, width: int, heads: int, ff: int, norm: Norm, dropout: float, causal: bool) -> None:
+    def __init__(self, width: int, heads: int, ff: int, norm: Norm, dropout: float) -> None:
         super().__init__()
         self.pre = norm == "pre"
-        self.attention = Attention(width, heads, dropout, causal)
+        self.attention = Attention(width, heads, dropout)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.feed = nn.Sequential(nn.Linear(width, ff), nn.GELU(), nn.Dropout(dropout), nn.Linear(ff, width))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x_BLW: Float[Tensor, "B L W"], real_BL: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L W"]:
+    def forward(self, x: Float[Tensor, "*tokens W"], attend: Attend) -> Float[Tensor, "*tokens W"]:
         if self.pre:
-            x_BLW = x_BLW + self.drop(self.attention(self.norm1(x_BLW), real_BL))
-            return x_BLW + self.drop(self.feed(self.norm2(x_BLW)))  # type: ignore[no-any-return]
-        x_BLW = self.norm1(x_BLW + self.drop(self.attention(x_BLW, real_BL)))
-        return self.norm2(x_BLW + self.drop(self.feed(x_BLW)))  # type: ignore[no-any-return]
+            x = x + self.drop(self.attention(self.norm1(x), attend))
+            return x + self.drop(self.feed(self.norm2(x)))  # type: ignore[no-any-return]
+        x = self.norm1(x + self.drop(self.attention(x, attend)))
+        return self.norm2(x + self.drop(self.feed(x)))  # type: ignore[no-any-return]
 
 
 class Transformer(nn.Module):
@@ -87,7 +89,8 @@ class Transformer(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, ff or 4 * width, norm, dropout, causal) for _ in range(depth))
+        self.causal, self.dropout = causal, dropout
+        self.blocks = nn.ModuleList(Block(width, heads, ff or 4 * width, norm, dropout) for _ in range(depth))
         self.last = nn.LayerNorm(width) if norm == "pre" and depth else nn.Identity()
         self.apply(_initialise)
 
@@ -95,27 +98,30 @@ class Transformer(nn.Module):
         self, x: Float[Tensor, "samples longest width"], real: Bool[Tensor, "samples longest"] | None = None
     ) -> Float[Tensor, "samples longest width"]:
         """Padded tokens; `real` says which are no padding (None: all)."""
-        if real is not None:
-            # A sample without any token would have nothing to attend to, and softmax over nothing is NaN.
-            real = real | ~real.any(1, keepdim=True)
+        attend = Padded.of(real, self.causal)
         for block in self.blocks:
-            x = block(x, real)
+            x = block(x, attend)
         return self.last(x)  # type: ignore[no-any-return]
 
     def layers(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> tuple[Float[Tensor, "tokens width"], ...]:
         """What stands behind each block, first to last; behind the last one as `forward` gives it."""
-        x, real, kept = lengths.pad(tokens), lengths.real(), []
-        if real is not None:
-            real = real | ~real.any(1, keepdim=True)
+        x, attend, back = self._arranged(tokens, lengths)
+        kept = []
         for block in self.blocks:
-            x = block(x, real)
+            x = block(x, attend)
             kept.append(x)
         kept = [*kept[:-1], self.last(x)]
-        return tuple(lengths.unpad(layer) for layer in kept)
+        return tuple(back(layer) for layer in kept)
 
     def forward(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> Float[Tensor, "tokens width"]:
         """Flat tokens, samples back to back."""
-        return lengths.unpad(self.dense(lengths.pad(tokens), lengths.real()))
+        x, attend, back = self._arranged(tokens, lengths)
+        for block in self.blocks:
+            x = block(x, attend)
+        return back(self.last(x))
+
+    def _arranged(self, tokens: Tensor, lengths: Lengths) -> tuple[Tensor, Attend, Callable[[Tensor], Tensor]]:
+        return arranged(tokens, lengths, self.dropout if self.training else 0.0, self.causal)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -50,8 +50,7 @@ class ConformerBlock(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> Float[Tensor, "tokens width"]:
         tokens = tokens + self.first(tokens) / 2
-        attended = self.attention(lengths.pad(self.norm(tokens)), lengths.real())
-        tokens = tokens + self.drop(lengths.unpad(attended))
+        tokens = tokens + self.drop(self.attention.among(self.norm(tokens), lengths))
         tokens = tokens + self.conv(tokens, lengths)
         out: Tensor = self.last(tokens + self.second(tokens) / 2)
         return out

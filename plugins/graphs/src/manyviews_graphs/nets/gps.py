@@ -51,14 +51,7 @@ class GPSLayer(nn.Module):
 
     def forward(self, x: Float[Tensor, "nodes width"], lengths: Lengths, hop: Hop) -> Float[Tensor, "nodes width"]:
         last, every, *along = self.norms
-        y = every(x + self.drop(self._attended(x, lengths)))
+        y = every(x + self.drop(full(self.attention.among(x, lengths))))
         if self.conv is not None:
             y = y + along[0](x + self.drop(self.conv(x, hop)))
         return last(y + full(self.feed(y)))
-
-    def _attended(self, x: Float[Tensor, "nodes width"], lengths: Lengths) -> Float[Tensor, "nodes width"]:
-        """Attention within each graph."""
-        real = lengths.real()
-        if real is not None:
-            real = real | ~real.any(1, keepdim=True)  # a softmax over a graph without nodes would be NaN
-        return full(lengths.unpad(self.attention(lengths.pad(x), real)))
