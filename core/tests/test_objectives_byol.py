@@ -7,8 +7,9 @@ import math
 import torch
 from torch.testing import assert_close
 
-from manyviews.objectives.byol import byol, regression
+from manyviews.objectives.byol import BYOL, byol, regression
 from manyviews.objectives.shared import pairs
+from manyviews.testing.toy import ToyEncoder, ToySpec
 
 
 def longhand(predictions: torch.Tensor, targets: torch.Tensor) -> list[float]:
@@ -56,3 +57,14 @@ def test_gradient() -> None:
     q = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
     t = torch.randn(2, 4, 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda q: byol(q, t, pairs(2, [0, 1])), q)
+
+
+def test_without_a_projector_the_encoders_own_vectors_are_predicted() -> None:
+    """BGRL, whose predictor gives as many numbers as the encoder, whatever `out` says."""
+    encoder, z = ToyEncoder(ToySpec(channels=3)), torch.randn(5, 8)
+    bgrl = BYOL(projector=False, out=3, hidden=4, norm="none")
+    assert bgrl.head(encoder, 8)(z) is z
+    predictor = bgrl.predictor(encoder, 8)
+    assert predictor(z).shape == (5, 8)
+    assert [tuple(p.shape) for p in predictor.parameters() if p.ndim == 2] == [(4, 8), (8, 4)]
+    assert BYOL(out=3).head(encoder, 8)(z).shape == (5, 3)

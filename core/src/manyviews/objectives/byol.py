@@ -4,7 +4,7 @@ A departure from the paper: the teacher is in eval mode, as every teacher here, 
 statistics copied from the student and not those of the batch. A unit's target then does not depend on its batch; the
 effect is not measured here. That BYOL needs no batch statistics at all (Richemond et al. 2020) speaks for it.
 
-On `unit: token` with the views of a graph this is BGRL (Thakoor et al. 2022).
+On `unit: token` with the views of a graph and without a projector this is BGRL (Thakoor et al. 2022).
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class BYOL(Objective):
 
     Args:
         hidden: Width of the hidden layers of projector and predictor; null: twice the width of a unit, the paper's ratio.
-        out: Width of the embedding.
+        out: Width of the embedding; without a projector it is the encoder's, and this plays no part.
         layers: Linear layers of the projector and of the predictor.
+        projector: Whether the encoder's vectors are projected before they are compared. BGRL compares them as they are.
         norm: What normalises their hidden layers. `batch` needs 2 units or more on each process.
     """
 
@@ -67,16 +68,20 @@ class BYOL(Objective):
         hidden: PositiveInt | None = None,
         out: PositiveInt = 256,
         layers: PositiveInt = 2,
+        projector: bool = True,
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        self.hidden, self.out, self.layers, self.norm = hidden, out, layers, norm
+        self.hidden, self.out, self.layers, self.projector, self.norm = hidden, out, layers, projector, norm
 
     def head(self, encoder: Encoder, width: int) -> nn.Module:
+        if not self.projector:
+            return nn.Identity()
         return MLPHead(width, hidden=self.hidden or 2 * width, out=self.out, layers=self.layers, norm=self.norm)
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module:
-        return MLPHead(self.out, hidden=self.hidden or 2 * width, out=self.out, layers=self.layers, norm=self.norm)
+        out = self.out if self.projector else width
+        return MLPHead(out, hidden=self.hidden or 2 * width, out=out, layers=self.layers, norm=self.norm)
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         assert teacher is not None
