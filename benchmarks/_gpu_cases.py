@@ -73,6 +73,35 @@ def sounds(folder: Path, toy: bool) -> Sections:
     return {"path": str(folder), "rate": 16_000}
 
 
+def volumes(folder: Path, toy: bool) -> Sections:
+    """Smooth noise in scans of 1 mm."""
+    import nibabel
+    from scipy.ndimage import gaussian_filter
+
+    random, size = np.random.default_rng(0), 24 if toy else 144
+    for number in range(4 if toy else 12):
+        scan = 1000 + 4000 * gaussian_filter(random.normal(size=(size, size, size)).astype(np.float32), 3)
+        nibabel.save(nibabel.Nifti1Image(scan.astype(np.int16), np.eye(4)), folder / f"scan{number:02d}.nii.gz")
+    return {"path": str(folder)}
+
+
+def scene(folder: Path, toy: bool) -> Sections:
+    """One scene of Sentinel-2's bands at 10 m."""
+    import rasterio
+    from rasterio.transform import from_origin
+
+    random, size = np.random.default_rng(0), 64 if toy else 3072
+    names = ["B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12"]
+    shape = {"height": size, "width": size, "count": len(names), "dtype": "uint16"}
+    ground = {"crs": "EPSG:32633", "transform": from_origin(500_000, 5_600_000, 10, 10)}
+    tiled = {} if toy else {"tiled": True, "blockxsize": 512, "blockysize": 512}
+    with rasterio.open(folder / "scene.tif", "w", driver="GTiff", **shape, **ground, **tiled) as file:
+        for number, name in enumerate(names, 1):
+            file.write(random.integers(200, 4000, size=(size, size), dtype=np.uint16), number)
+            file.set_band_description(number, name)
+    return {"path": str(folder / "scene.tif")}
+
+
 WIDE = {"width": 768, "depth": 12, "heads": 12}
 SMALL = {"width": 32, "depth": 1, "heads": 2}
 CASES = {
@@ -104,6 +133,40 @@ CASES = {
             "encoder": SMALL,
             "objective": {"width": 16, "depth": 1, "heads": 2},
             "train": {"batch_size": 4, "batch_total": 4.0},
+        },
+    ),
+    "medical, MAE": Case(
+        "medical/mae",
+        "nibabel",
+        volumes,
+        {
+            "data": {"crop": 96, "crops": 64},
+            "encoder": {**WIDE, "patch": 16},
+            "objective": {"width": 512, "depth": 8, "heads": 16},
+            "train": {"batch_size": 32, "workers": 8},
+        },
+        {
+            "data": {"crop": 16, "crops": 8},
+            "encoder": SMALL,
+            "objective": {"width": 16, "depth": 1, "heads": 2},
+            "train": {"batch_size": 4},
+        },
+        plain=True,
+    ),
+    "satellite, SatMAE": Case(
+        "satellite/satmae",
+        "rasterio",
+        scene,
+        {
+            "encoder": WIDE,
+            "objective": {"width": 512, "depth": 8, "heads": 16},
+            "train": {"batch_size": 128, "workers": 8},
+        },
+        {
+            "data": {"tile": 16},
+            "encoder": SMALL,
+            "objective": {"width": 16, "depth": 1, "heads": 2},
+            "train": {"batch_size": 4},
         },
     ),
 }

@@ -17,7 +17,7 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -49,10 +49,12 @@ def main() -> None:
         "--steps", type=int, default=60, help="Measured steps of the engine, and of each round of the bare loop."
     )
     parser.add_argument("--precision", default="bf16-mixed")
+    parser.add_argument("--compile", action="store_true", help="With `train.compile`.")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     steps, precision = (4, "32") if options.quick else (options.steps, options.precision)
+    train = {"precision": precision, "compile": options.compile, "device": device.type}
     peak = matmul_flops(device, 256 if options.quick else 8192)
     chip = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"{chip}, torch {torch.__version__}: {peak / 1e12:,.1f} TFLOP/s in a bf16 matrix product; {precision}", flush=True)
@@ -62,7 +64,7 @@ def main() -> None:
             print(f"{name}: left out, {CASES[name].needs} or the domain is not installed")
             continue
         try:
-            results[name] = measure(CASES[name], device, steps, precision, options.quick, peak)
+            results[name] = measure(CASES[name], device, steps, train, options.quick, peak)
         except Exception as error:  # one case that fails does not take the others' figures with it
             results[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(name, json.dumps(results[name]), flush=True)
@@ -93,13 +95,13 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def measure(case: Case, device: torch.device, steps: int, precision: str, toy: bool, peak: float) -> dict[str, Any]:
+def measure(case: Case, device: torch.device, steps: int, given: Mapping[str, Any], toy: bool, peak: float) -> dict[str, Any]:
     """All figures of a case."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "data").mkdir()
-        recipe = recipe_of(case, folder, device, steps, precision, toy)
-        bare = Bare(recipe, device, precision)
+        recipe = recipe_of(case, folder, steps, given, toy)
+        bare = Bare(recipe, device)
         before = bare.seconds(steps)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -125,12 +127,13 @@ def measure(case: Case, device: torch.device, steps: int, precision: str, toy: b
     return {key: round(value, 4) for key, value in figures.items()}
 
 
-def recipe_of(case: Case, folder: Path, device: torch.device, steps: int, precision: str, toy: bool) -> Recipe:
+def recipe_of(case: Case, folder: Path, steps: int, given: Mapping[str, Any], toy: bool) -> Recipe:
     """As it stands, but for the sizes and the length of the run: three windows to warm up, three that count."""
     sections = dict(case.toy if toy else case.real)
-    train = {"steps": 6 * steps, "epochs": None, "log_every": steps, "watch_every": 10**9, "precision": precision}
-    train |= {"device": device.type, "folder": str(folder / "runs"), **sections.pop("train", {})}
-    fixed = {"data": case.data(folder / "data", toy), "train": train, "evaluate": [], "track": None}
+    train = {"steps": 6 * steps, "epochs": None, "log_every": steps, "watch_every": 10**9, "folder": str(folder / "runs")}
+    train |= {**given, **sections.pop("train", {})}
+    data = {**case.data(folder / "data", toy), **sections.pop("data", {})}
+    fixed = {"data": data, "train": train, "evaluate": [], "track": None}
     return resolve(load_recipe(case.recipe, {**sections, **fixed}))
 
 
@@ -146,8 +149,8 @@ def engine_windows(recipe: Recipe) -> list[dict[str, float]]:
 class Bare:
     """The same parts in a loop of nothing else, on batches that are on the device."""
 
-    def __init__(self, recipe: Recipe, device: torch.device, precision: str) -> None:
-        self.device, self.half = device, precision == "bf16-mixed"
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.device, self.half = device, recipe.train.precision == "bf16-mixed"
         source = build_source(recipe)
         order = _order(recipe, source)
         self.model: Model = _model(recipe, source)
