@@ -13,7 +13,7 @@ from jaxtyping import install_import_hook
 # Before anything of ours is imported: where tensors are, every annotated shape is checked in every test.
 CORE = (
     "lengths layout mask view encoding decoder encoder objective source distributed nets views objectives engine evaluate "
-    "renderer look testing.toy"
+    "renderer look report testing.toy"
 )
 PLUGINS = sorted(f"manyviews_{path.name}" for path in (Path(__file__).parent / "plugins").iterdir())
 install_import_hook([*(f"manyviews.{name}" for name in CORE.split()), *PLUGINS], "beartype.beartype")

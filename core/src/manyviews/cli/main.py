@@ -17,6 +17,7 @@ COMMANDS = (
     "embed",
     "finetune",
     "show-views",
+    "report",
     "plugins",
     "describe",
     "matrix",

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -130,7 +131,14 @@ def _session(
         plugins=plugins,
         log_model=recipe.track is not None and recipe.track.log_model,
         resumed=resumed,
+        report=partial(_report, run, recipe, source, trainer) if recipe.track is not None and recipe.track.report else None,
     )
+
+
+def _report(run: Run, recipe: Recipe, source: Source, trainer: Trainer) -> Path:
+    from manyviews.report.make import write_report
+
+    return write_report(run, recipe, source, trainer.plain.encoder)
 
 
 def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str]) -> RunRecord:

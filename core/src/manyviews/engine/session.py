@@ -21,6 +21,7 @@ from manyviews.source import Source
 from manyviews.track.journal import Journal
 from manyviews.track.record import FinalStatus, RunRecord
 from manyviews.track.tracker import Tracker, open_tracker
+from manyviews.track.words import say
 
 Log = Callable[[int, Mapping[str, float]], None]
 """Takes the metrics of a step."""
@@ -72,6 +73,8 @@ class Session:
     upload: bool = True
     """Whether the last checkpoint is stored with the run's metrics."""
     resumed: bool = False
+    report: Callable[[], Path] | None = None
+    """Makes the report of a finished run."""
 
     def run_to_the_end(self) -> Run:
         """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
@@ -149,6 +152,15 @@ class Session:
             self.tracker.artifact(saved, f"checkpoints/{saved.name}")
         if status == "FINISHED" and self.log_model:
             self.tracker.model(saved, example=self.source.example(), plugins=self.plugins)
+        if status == "FINISHED" and self.report is not None:
+            self._store_report(self.report)
+
+    def _store_report(self, make: Callable[[], Path]) -> None:
+        """A picture that cannot be drawn costs a line and never the run."""
+        try:
+            self.tracker.artifact(make())
+        except Exception as error:
+            say(" ".join(f"the run has no report: {error}".split())[:300])
 
 
 def plain(value: Any) -> Any:

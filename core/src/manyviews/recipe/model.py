@@ -188,6 +188,9 @@ class Track(Strict):
     run_name: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     log_model: bool = Field(True, description="Store the final encoder as an MLflow model.")
+    report: bool = Field(
+        True, description="Make a report at the end: curves, a map of embeddings, neighbours, views. Needs matplotlib."
+    )
 
     @field_validator("uri")
     @classmethod
