@@ -30,7 +30,7 @@ def command(recipe: str | None, overrides: tuple[str, ...], resume: Path | None,
     if recipe is None:
         from manyviews.engine.pretrain import pretrain
 
-        _tell(pretrain(resume=resume))
+        tell(pretrain(resume=resume))
     elif dry_run:
         _check(recipe, overrides)
     else:
@@ -44,10 +44,10 @@ def _pretrain(recipe: str, overrides: tuple[str, ...]) -> None:
 
     from manyviews.engine.pretrain import pretrain
 
-    _tell(pretrain(loaded))
+    tell(pretrain(loaded))
 
 
-def _tell(run: Run) -> None:
+def tell(run: Run) -> None:
     """The run's folder on stdout, for scripts; how it ended, and what to do next, on stderr. The first process alone."""
     from manyviews.distributed import rank
 
