@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from manyviews.errors import DataError
+from manyviews.evaluate.folds import CrossValidated, Folds
 from manyviews.evaluate.task import Task
 from manyviews.recipe.model import Evaluation
 from manyviews.source import Source
@@ -31,20 +32,25 @@ class Planned:
 def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form: bool = False) -> tuple[Planned, ...]:
     """The evaluations of a recipe and, in the same order, the tasks built from them.
 
-    Named as the recipe says, else by the task (`linear_probe`), with `_flat` for the flat form, and numbered from the
+    Named as the recipe says, else by the task (`linear_probe`), with `_by_group` where groups are held out in turn
+    (`_5_folds`), with `_flat` for the flat form, and numbered from the
     second of a name on.
     With `every_form` (offline, where each task runs in every form) evaluations that differ in form or rhythm alone
     are one, and no name tells a form.
     """
     seen: Counter[str] = Counter()
     planned: list[Planned] = []
-    kinds: list[tuple[str, dict[str, Any]]] = []
+    kinds: list[tuple[str, Folds | None, dict[str, Any]]] = []
     for evaluation, task in zip(evaluations, tasks, strict=True):
-        kind = (evaluation.task, evaluation.parameters)
+        kind = (evaluation.task, evaluation.folds, evaluation.parameters)
         if every_form and kind in kinds:
             continue
         kinds.append(kind)
         name = evaluation.name or evaluation.task
+        if evaluation.folds is not None:
+            task = CrossValidated(task, evaluation.folds)
+            by = "by_group" if evaluation.folds == "leave_one_group_out" else f"{evaluation.folds}_folds"
+            name = evaluation.name or f"{name}_{by}"
         name = name if every_form or evaluation.form == "pooled" else f"{name}_{evaluation.form}"
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name}_{seen[name]}"

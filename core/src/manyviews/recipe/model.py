@@ -170,6 +170,11 @@ class Evaluation(Strict):
     task: str
     name: str | None = Field(None, description="What its metrics are called; null: as the task.")
     every: PositiveInt | None = None
+    folds: Annotated[int, Field(ge=2)] | Literal["leave_one_group_out"] | None = Field(
+        None,
+        description="Cross-validate in place of the data's splits: so many folds (of whole groups, where there are groups), or "
+        "each group held out once.",
+    )
     form: Literal["pooled", "flat"] = Field(
         "pooled",
         description="One vector a sample, or its tokens end to end; with `unit: token` the tokens themselves, `pooled` only.",
