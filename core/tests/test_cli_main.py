@@ -356,21 +356,31 @@ class TestTheWholeWay:
     def test_a_disk_that_is_full_while_embedding(
         self, trained: str, manyviews: Manyviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(*_: object) -> None:
+        def full(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(ToySource, "reading", classmethod(lambda cls, data, spec: cls(samples=6, spec=spec)))
-        monkeypatch.setattr(np, "save", full)
-        status, _, err = manyviews("embed", trained, "six", "-o", "e.npy")
-        assert (status, err) == (
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "savez", full)
+            status, _, err = manyviews("embed", trained, "six", "-o", "e.npy")
+        assert (status, err.splitlines()[0]) == (
             2,
-            "Error: --output: e.npy could not be written (No space left on device); nothing was left there\n",
+            "Error: --output: e.npy could not be written (No space left on device); nothing was left there.",
         )
         assert not [path.name for path in tmp_path.iterdir() if "e.npy" in path.name]
+        with monkeypatch.context() as patch:
+            patch.setattr(np.lib.format, "open_memmap", full)
+            assert manyviews("embed", trained, "six", "-o", "e.npy")[0] == 2
+        assert [path.name for path in tmp_path.iterdir() if "e.npy" in path.name] == [".e.npy.rows"]
+        assert manyviews("embed", trained, "six", "-o", "e.npy")[0] == 0
+        assert [path.name for path in tmp_path.iterdir() if "e.npy" in path.name] == ["e.npy"]
 
     def test_embedding_into_a_file(self, trained: str, manyviews: Manyviews, tmp_path: Path) -> None:
         np.save(tmp_path / "series.npy", np.zeros(1))
-        for name, message in (("e.csv", "ends in .csv; name a .parquet or .npy file"), ("no/e.npy", "there is no folder no")):
+        for name, message in (
+            ("e.txt", "ends in .txt; name a .csv or .npy or .npz or .parquet file"),
+            ("no/e.npy", "there is no folder no"),
+        ):
             status, _, err = manyviews("embed", trained, "series.npy", "-o", name)
             assert (status, message in err) == (2, True), err
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-KINDS = ("source", "encoder", "views", "objective", "task", "downstream", "renderer")
+KINDS = ("source", "encoder", "views", "objective", "task", "downstream", "writer", "renderer")
 """The kinds of component that a plugin can bring."""
 
 

@@ -16,6 +16,7 @@ COMMANDS = (
     "evaluate",
     "embed",
     "finetune",
+    "predict",
     "show-views",
     "report",
     "plugins",

@@ -19,6 +19,7 @@ from torch import nn
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.errors import DataError
+from manyviews.layout import Layout
 from manyviews.objective import Unit
 from manyviews.source import Source
 from manyviews.view import View
@@ -79,10 +80,10 @@ def embed_forms(
     if not len(index):
         return {form: _nothing(encoder, form) for form in forms}
     parts: dict[Form, list[np.ndarray]] = {form: [] for form in forms}
-    for samples, encoding in encodings(encoder, source, index, batch_size, device):
+    for samples, _, encoding in encodings(encoder, source, index, batch_size, device):
         for form in forms:
-            part = _vectors(encoding, form)
-            _check_finite(part, samples, encoding, form)
+            part = vectors(encoding, form)
+            check_finite(part, samples, encoding, form)
             if form == "flat" and parts[form] and part.shape[1] != parts[form][0].shape[1]:
                 raise _ragged()
             parts[form].append(part)
@@ -134,17 +135,19 @@ def _batches(index: Int[np.ndarray, "samples"], batch_size: int) -> Iterator[Int
 
 def encodings(
     encoder: Encoder, source: Source, index: Int[np.ndarray, "samples"], batch_size: int, device: torch.device | None
-) -> Iterator[tuple[Int[np.ndarray, "batch"], Encoding]]:
-    """The samples, a batch at a time, and what the encoder makes of them when all is shown."""
+) -> Iterator[tuple[Int[np.ndarray, "batch"], Layout, Encoding]]:
+    """The samples, a batch at a time, how they fall into tokens and what the encoder makes of them when all is shown."""
     device = device or device_of(encoder)
     for samples in _batches(index, batch_size):
         with evaluating(encoder):
             batch = source.batch(samples).to(device)
-            encoding = encoder(View(batch, encoder.layout(batch)))
-        yield samples, encoding
+            layout = encoder.layout(batch)
+            encoding = encoder(View(batch, layout))
+        yield samples, layout, encoding
 
 
-def _vectors(encoding: Encoding, form: Form) -> Float[np.ndarray, "units width"]:
+def vectors(encoding: Encoding, form: Form) -> Float[np.ndarray, "units width"]:
+    """What an encoding holds, in this form, on the host."""
     vectors = encoding.pooled if form == "pooled" else encoding.tokens
     if form == "flat":
         if encoding.lengths.each is None:
@@ -153,7 +156,8 @@ def _vectors(encoding: Encoding, form: Form) -> Float[np.ndarray, "units width"]
     return vectors.float().cpu().numpy()
 
 
-def _check_finite(part: np.ndarray, samples: Int[np.ndarray, "batch"], encoding: Encoding, form: Form) -> None:
+def check_finite(part: np.ndarray, samples: Int[np.ndarray, "batch"], encoding: Encoding, form: Form) -> None:
+    """Refuse vectors with NaN or infinity; names the samples."""
     bad = np.flatnonzero(~np.isfinite(part).all(1))
     if not len(bad):
         return

@@ -107,7 +107,7 @@ class UnitTask(Downstream):
     def predict(
         self, net: Net, answers: Any, source: Source, samples: Int[np.ndarray, "samples"]
     ) -> Iterator[tuple[Int[np.ndarray, "samples"], Float[np.ndarray, "units out"]]]:
-        for some, encoding in encodings(net.encoder, source, samples, BATCH, device_of(net)):
+        for some, _, encoding in encodings(net.encoder, source, samples, BATCH, device_of(net)):
             with torch.no_grad():
                 said = net.head(encoding.pooled if net.unit == "sample" else encoding.tokens)
             yield some, self.finished(said.float(), answers).cpu().numpy()

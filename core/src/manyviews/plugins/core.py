@@ -39,4 +39,10 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "spread": "manyviews.evaluate.spread:Spread",
         "verification": "manyviews.evaluate.verification:Verification",
     },
+    "writer": {
+        "csv": "manyviews.export.files:CsvWriter",
+        "npy": "manyviews.export.files:NpyWriter",
+        "npz": "manyviews.export.files:NpzWriter",
+        "parquet": "manyviews.export.files:ParquetWriter",
+    },
 }

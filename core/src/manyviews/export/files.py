@@ -1,0 +1,113 @@
+"""The core's writers: Parquet, npy, npz and CSV."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manyviews.errors import UserError
+from manyviews.source import Source
+from manyviews.writer import About, Rows, Writer
+
+
+class NpyWriter(Writer):
+    """One array, a row a unit; mapped to the file, so that it may be larger than memory."""
+
+    suffixes = (".npy",)
+
+    def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
+        if about.rest is None:
+            raise UserError("--output: rows differ in shape, so they are no single array; name a .npz file")
+        array, start = None, 0
+        for rows in parts:
+            if array is None:
+                shape = (about.rows, *about.rest)
+                array = np.lib.format.open_memmap(place, "w+", rows.values.dtype, shape)
+            array[start : start + len(rows.values)] = rows.values
+            start += len(rows.values)
+        if array is None:
+            with place.open("wb") as file:
+                np.save(file, np.zeros((0, *about.rest), np.float32))
+
+
+class NpzWriter(Writer):
+    """One array for each sample, by its number: for label maps of samples of unlike size."""
+
+    suffixes = (".npz",)
+
+    def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
+        import zipfile
+
+        with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+            for rows in parts:
+                ends = rows.counts.cumsum()
+                for sample, start, end in zip(rows.samples, ends - rows.counts, ends, strict=True):
+                    values = rows.values[start:end]
+                    with archive.open(f"{sample}.npy", "w", force_zip64=True) as file:
+                        np.lib.format.write_array(file, values[0] if len(values) == 1 else values, allow_pickle=False)
+
+
+class ParquetWriter(Writer):
+    """Columns `sample` and `embedding` (a fixed-size list); of answers the likeliest `class` and a column for each class."""
+
+    suffixes = (".parquet",)
+
+    def check(self, source: Source) -> None:
+        if importlib.util.find_spec("pyarrow") is None:
+            raise UserError("--output: a .parquet file needs pyarrow; pip install pyarrow, or name a .npy file")
+
+    def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
+        from pyarrow import parquet
+
+        writer = None
+        for rows in parts:
+            table = self._table(rows, about)
+            writer = writer or parquet.ParquetWriter(place, table.schema)
+            writer.write_table(table)
+        if writer is None:
+            empty = np.empty(0, np.int64)
+            parquet.write_table(self._table(Rows(empty, empty, np.zeros((0, *(about.rest or (0,))), np.float32)), about), place)
+        else:
+            writer.close()
+
+    def _table(self, rows: Rows, about: About) -> Any:
+        import pyarrow
+
+        samples = np.repeat(rows.samples, rows.counts)
+        if rows.values.ndim != 2:
+            raise UserError("--output: label maps are no columns of a table; name a .npz file")
+        if about.what == "answer":
+            return pyarrow.table(dict(_columns(rows, about)))
+        lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.values.reshape(-1)), rows.values.shape[1])
+        return pyarrow.table({"sample": samples, "embedding": lists})
+
+
+class CsvWriter(Writer):
+    """`sample`, then a column for each number; of answers a column for each class, and the most probable `class`."""
+
+    suffixes = (".csv",)
+
+    def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
+        with place.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            for number, rows in enumerate(parts):
+                if rows.values.ndim != 2:
+                    raise UserError("--output: label maps are no columns of a table; name a .npz file")
+                columns = list(_columns(rows, about))
+                if number == 0:
+                    writer.writerow([name for name, _ in columns])
+                writer.writerows(zip(*(values.tolist() for _, values in columns), strict=True))
+
+
+def _columns(rows: Rows, about: About) -> Iterator[tuple[str, np.ndarray]]:
+    """The columns of a table of rows."""
+    yield "sample", np.repeat(rows.samples, rows.counts)
+    if about.what == "answer" and len(about.names) > 1:
+        yield "class", np.array(about.names)[rows.values.argmax(1)]
+    names = about.names or tuple(f"e{number}" for number in range(rows.values.shape[1]))
+    yield from zip(names, rows.values.T, strict=True)

@@ -1,0 +1,85 @@
+"""A finetuned net back from its checkpoint: it answers new data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from manyviews.downstream import Downstream, Net
+from manyviews.engine import checkpoint
+from manyviews.engine.device import Device
+from manyviews.engine.load import ANSWERS, FINETUNE, Trained, load_into, load_trained
+from manyviews.errors import CheckpointError
+from manyviews.evaluate.embed import device_of
+from manyviews.finetune.work import build_task
+from manyviews.recipe.finetune import read_finetune
+from manyviews.writer import Rows
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """An encoder with its head, on its device, and the task that they were trained on."""
+
+    trained: Trained
+    """The encoder by itself, as `embed` has it."""
+    net: Net
+    task: Downstream
+    answers: Any
+
+    def answer(self, data: Any) -> list[np.ndarray]:
+        """Of each sample in the order of the data: class probabilities or numbers, one row a unit; or a label map."""
+        source = self.trained.reading(data)
+        found: list[np.ndarray] = []
+        for rows in self.rows(source, np.arange(len(source))):
+            found += np.split(rows.values, rows.counts.cumsum()[:-1])
+        return found
+
+    def rows(self, source: Any, samples: Int[np.ndarray, "samples"]) -> Iterator[Rows]:
+        """The same as rows for a writer."""
+        self.net.eval()
+        for some, values in self.task.predict(self.net, self.answers, source, samples):
+            counts = np.ones(len(some), dtype=np.int64)
+            if len(values) != len(some):
+                batch = source.batch(some).to(device_of(self.net))
+                counts = self.net.encoder.layout(batch).lengths.tensor.cpu().numpy()
+            yield Rows(some, counts, values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes; empty for numbers."""
+        return tuple(self.answers.model_dump().get("classes", ()))
+
+
+def load_finetuned(place: str | Path, *, device: Device = "auto") -> Finetuned:
+    """The net of a fit's folder (or of a finetuning's, then of its best fit), or of a checkpoint folder.
+
+    Raises:
+        CheckpointError: Missing, damaged, or of no finetuning.
+    """
+    folder = checkpoint.last(of_study(Path(place)))
+    if not (folder / FINETUNE).is_file():
+        raise CheckpointError(f"{folder}: a pretrained encoder answers nothing yet; finetune it: manyviews finetune {place}")
+    trained = load_trained(folder, device=device)
+    settings = read_finetune((folder / FINETUNE).read_text(encoding="utf-8"))
+    task = build_task(settings, trained.recipe.domain)
+    answers = task.answers.model_validate_json((folder / ANSWERS).read_text(encoding="utf-8"))
+    unit = trained.recipe.unit
+    with torch.random.fork_rng(devices=[]):
+        head = task.head(trained.encoder, answers, unit)
+    weights = checkpoint.read_weights(folder)
+    load_into(head, {k.removeprefix("net.head."): v for k, v in weights.items() if k.startswith("net.head.")}, folder)
+    net = Net(trained.encoder, head.to(device_of(trained.encoder)), unit).eval()
+    return Finetuned(trained, net, task, answers)
+
+
+def of_study(place: Path) -> Path:
+    """The best fit of a finetuning's folder; any other folder is itself."""
+    from manyviews.finetune.study import Study
+
+    return Study(place).best if (place / FINETUNE).is_file() and not (place / checkpoint.MANIFEST).is_file() else place
