@@ -7,7 +7,7 @@ from pathlib import Path
 
 from manyviews.engine.device import Device
 from manyviews.engine.load import Trained, load_trained
-from manyviews.engine.parts import build_source, build_tasks
+from manyviews.engine.parts import build_source, build_tasks, build_terms
 from manyviews.engine.run import Run
 from manyviews.errors import UserError
 from manyviews.evaluate.plan import Planned, missing, plan
@@ -58,6 +58,7 @@ def evaluate_run(
         max_labelled=max_labelled,
         batch_size=trained.recipe.train.batch_size,
         seed=trained.recipe.train.seed,
+        views=build_terms(trained.recipe, trained.spec)[0].views,
     )
     own = not (tasks or data or teacher or max_labelled)
     if own and (Path(place) / "recipe.yaml").is_file() and (Path(place) / "checkpoints").is_dir():

@@ -100,7 +100,9 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
         _prepare(source, order, model)
     tasks = build_tasks(recipe)
     fitting = [item for item in tasks if missing(item.task, source) is None]
-    evaluation = OnlineEvaluation(fitting, source, unit=recipe.unit, seed=recipe.train.seed)
+    evaluation = OnlineEvaluation(
+        fitting, source, unit=recipe.unit, seed=recipe.train.seed, views=build_terms(recipe, source.spec)[0].views
+    )
     launch(fabric, recipe.train)
     _name_left_out(tasks, source)
     mgda = MGDA.of(model) if recipe.combine == "mgda" else None

@@ -13,10 +13,12 @@ import torch
 from manyviews.encoder import Encoder
 from manyviews.evaluate.embed import embed_forms, token_counts, unit_form
 from manyviews.evaluate.plan import Planned, check_needs
-from manyviews.evaluate.task import Scores, Task
+from manyviews.evaluate.seen import embed_views
+from manyviews.evaluate.task import Embedded, Scores, Task
 from manyviews.evaluate.units import Drawn, Limits, Units
 from manyviews.objective import Unit
 from manyviews.source import Source
+from manyviews.view import ViewGenerator
 
 
 class OnlineEvaluation:
@@ -33,6 +35,7 @@ class OnlineEvaluation:
         max_valid: Validation units at most.
         batch_size: Samples encoded at a time.
         seed: Of the draw of units, from a generator of its own.
+        views: The recipe's, for tasks that compare views.
     """
 
     def __init__(
@@ -45,8 +48,9 @@ class OnlineEvaluation:
         max_valid: int = 1000,
         batch_size: int = 256,
         seed: int = 0,
+        views: ViewGenerator | None = None,
     ) -> None:
-        self.planned, self.source, self.unit = tuple(planned), source, unit
+        self.planned, self.source, self.unit, self.views = tuple(planned), source, unit, views
         self.limits: Limits = {"train": max_train, "valid": max_valid}
         self.batch_size, self.seed = batch_size, seed
         self.forms = {item.name: unit_form(unit, item.form) for item in planned}
@@ -81,13 +85,25 @@ class OnlineEvaluation:
             return {}
         units = self.units(encoder, device)
         drawn = {item.name: self._draw(units, item.task) for item in due}
-        samples = units.samples(np.unique(np.concatenate([each.rows for each in drawn.values()])))
-        forms = tuple(dict.fromkeys(self.forms[item.name] for item in due))
-        x = embed_forms(encoder, self.source, samples, forms=forms, batch_size=self.batch_size, device=device)
-        given = units.of_samples(samples)
-        return {
-            item.name: item.task(units.embedded(x[self.forms[item.name]], given, item.task, drawn[item.name])) for item in due
-        }
+        seeing = [item for item in due if item.task.needs_views]
+        plain = [item for item in due if not item.task.needs_views]
+        scores = {item.name: item.task(self._seen(encoder, item.task, units, drawn[item.name])) for item in seeing}
+        if plain:
+            samples = units.samples(np.unique(np.concatenate([drawn[item.name].rows for item in plain])))
+            forms = tuple(dict.fromkeys(self.forms[item.name] for item in plain))
+            x = embed_forms(encoder, self.source, samples, forms=forms, batch_size=self.batch_size, device=device)
+            given = units.of_samples(samples)
+            for item in plain:
+                scores[item.name] = item.task(units.embedded(x[self.forms[item.name]], given, item.task, drawn[item.name]))
+        return {item.name: scores[item.name] for item in due}
+
+    def _seen(self, encoder: Encoder, task: Task, units: Units, drawn: Drawn) -> Embedded:
+        """What is drawn for a task that compares views."""
+        assert self.views is not None, "who plans a task that compares views gives the recipe's"
+        samples, count = units.samples(drawn.rows), task.needs_views
+        size, seed = self.batch_size, self.seed
+        seen = embed_views(encoder, self.views, self.source, samples, count, unit=self.unit, batch_size=size, seed=seed)
+        return units.embedded(seen[0], units.of_samples(samples), task, drawn, seen)
 
     def units(self, encoder: Encoder, device: torch.device | None = None) -> Units:
         """The units of the source. Tokens are counted, and the tasks checked, at the first call, with this encoder's layout."""

@@ -17,10 +17,12 @@ from manyviews.encoder import Encoder
 from manyviews.errors import DataError
 from manyviews.evaluate.embed import Form, RaggedError, device_of, embed_forms, token_counts
 from manyviews.evaluate.plan import Planned, check_needs
+from manyviews.evaluate.seen import embed_views
 from manyviews.evaluate.table import ResultTable, Row
 from manyviews.evaluate.units import Limits, Units
 from manyviews.objective import Unit
 from manyviews.source import Source
+from manyviews.view import ViewGenerator
 
 MAX_FLAT_WIDTH = 4096
 """Widest flat form that is made unasked: beyond, memory and the probe's time outgrow its use as a baseline."""
@@ -42,6 +44,7 @@ def evaluate(
     batch_size: int = 256,
     device: torch.device | None = None,
     seed: int = 0,
+    views: ViewGenerator | None = None,
 ) -> ResultTable:
     """Run every task on the raw input and on each encoder, in each form.
 
@@ -57,6 +60,7 @@ def evaluate(
         batch_size: Samples encoded at a time.
         device: Where the encoders are; None: where their parameters are.
         seed: Of the draws.
+        views: The recipe's, for tasks that compare views.
 
     Raises:
         DataError: labels missing or of no use, a form that the samples do not have, NaN in an embedding or in the raw input.
@@ -80,6 +84,7 @@ def evaluate(
             more = [f"no flat form: {error}"]
         notes += more
         rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors, work.given)]
+        rows += work.seen_rows(name, encoder, views, unit, batch_size)
     return ResultTable(tuple(rows), tuple(dict.fromkeys(notes)))
 
 
@@ -89,7 +94,7 @@ class _Work:
     def __init__(
         self, source: Source, units: Units, planned: Sequence[Planned], max_labelled: int | None, max_unlabelled: int, seed: int
     ) -> None:
-        self.source, self.units, self.planned = source, units, planned
+        self.source, self.units, self.planned, self.seed = source, units, planned, seed
         with_labels: Limits = {"train": max_labelled, "valid": max_labelled, "test": max_labelled}
         without: Limits = {"train": max_unlabelled}
         self.drawn = {item.name: units.draw_for(item.task, with_labels, without, seed=seed) for item in planned}
@@ -110,7 +115,24 @@ class _Work:
                 item.task.better,
             )
             for item in self.planned
+            if not item.task.needs_views
         ]
+
+    def seen_rows(
+        self, representation: str, encoder: Encoder, views: ViewGenerator | None, unit: Unit, batch_size: int
+    ) -> list[Row]:
+        """Of the tasks that compare views."""
+        planned = [item for item in self.planned if item.task.needs_views]
+        rows = []
+        for item in planned:
+            assert views is not None, "who plans a task that compares views gives the recipe's"
+            drawn, count = self.drawn[item.name], item.task.needs_views
+            samples = self.units.samples(drawn.rows)
+            seen = embed_views(encoder, views, self.source, samples, count, unit=unit, batch_size=batch_size, seed=self.seed)
+            data = self.units.embedded(seen[0], self.units.of_samples(samples), item.task, drawn, seen)
+            form = "pooled" if unit == "sample" else "tokens"
+            rows.append(Row(representation, form, item.name, item.task(data), item.task.better))
+        return rows
 
     def raw(self, unit: Unit, batch_size: int) -> tuple[list[Row], list[str]]:
         name, kind = type(self.source).__name__, type(self.source)

@@ -31,6 +31,8 @@ class Embedded:
     groups: Shaped[np.ndarray, "units"] | None = None
     pairs: Pairs | None = None
     """Of these units, by their places here; for a task that needs them."""
+    views: Float[np.ndarray, "views units view_width"] | None = None
+    """The same units in several views, for a task that needs them."""
 
     def __post_init__(self) -> None:
         sizes = {"x": len(self.x), "splits": len(self.splits)}
@@ -79,6 +81,8 @@ class Task(ABC):
     """Of its labels: numbers will not do."""
     needs_pairs: ClassVar[bool] = False
     """It judges pairs, and is given their units."""
+    needs_views: int = 0
+    """In how many of the recipe's views it is to see each unit."""
     every_unit: ClassVar[bool] = False
     """It judges labelled units of no split as well: clusterings and cross-validations, which go by no split."""
     better: Mapping[str, Better] = {}

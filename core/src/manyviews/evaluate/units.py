@@ -111,18 +111,25 @@ class Units:
         return np.searchsorted(self.counts.cumsum(), rows, side="right")
 
     def embedded(
-        self, x: Float[np.ndarray, "given width"], given: Int[np.ndarray, "given"], task: Task, drawn: Drawn
+        self,
+        x: Float[np.ndarray, "given width"],
+        given: Int[np.ndarray, "given"],
+        task: Task,
+        drawn: Drawn,
+        views: Float[np.ndarray, "views given view_width"] | None = None,
     ) -> Embedded:
-        """What is drawn for `task`, out of `x`, the vectors of the units `given` (ascending)."""
+        """What is drawn for `task`, out of `x` and `views`, the vectors of the units `given` (ascending)."""
         rows, pairs = drawn.rows, drawn.pairs
+        places = np.searchsorted(given, rows)
         if pairs is not None:
             pairs = replace(pairs, left=np.searchsorted(rows, pairs.left), right=np.searchsorted(rows, pairs.right))
         return Embedded(
-            x[np.searchsorted(given, rows)],
+            x[places],
             (self.probe_splits if task.needs_labels else self.splits)[rows],
             None if self.labels is None else take_labels(self.labels, rows),
             None if self.groups is None else self.groups[rows],
             pairs,
+            None if views is None else views[:, places],
         )
 
 

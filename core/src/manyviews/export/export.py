@@ -28,7 +28,7 @@ def writer_for(output: Path, domain: str) -> Writer:
     Raises:
         UserError: No writer has this ending, or there is no such folder.
     """
-    found = {}
+    found: dict[str, type[Writer]] = {}
     for part, cls in registry().loaded("writer"):
         if part.name.rpartition("/")[0] in ("", domain):
             found |= dict.fromkeys(cls.suffixes, cls)
