@@ -20,7 +20,8 @@ def unit_vectors(x: Float[np.ndarray, "*any width"]) -> Float[np.ndarray, "*any 
     """Scaled to length one, in float64; zeros stay."""
     x = x.astype(np.float64)
     norms = np.linalg.norm(x, axis=-1, keepdims=True)
-    return np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+    scaled: np.ndarray = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
+    return scaled
 
 
 def alignment(left: Float[np.ndarray, "units width"], right: Float[np.ndarray, "units width"], alpha: float = 2.0) -> float:

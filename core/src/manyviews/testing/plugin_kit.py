@@ -19,10 +19,11 @@ from manyviews.source import Source
 from manyviews.testing.bench import Bench
 from manyviews.testing.kit import Kit
 from manyviews.view import ViewGenerator
+from manyviews.writer import Writer
 
 BASES: dict[str, type[Any]] = {
     "source": Source, "encoder": Encoder, "views": ViewGenerator, "objective": Objective, "task": Task,
-    "downstream": Downstream, "renderer": Renderer
+    "downstream": Downstream, "writer": Writer, "renderer": Renderer
 }  # fmt: skip
 LIMIT_MS = 50.0
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "scipy", "sklearn")
