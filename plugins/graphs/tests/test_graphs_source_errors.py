@@ -455,3 +455,18 @@ def test_only_the_first_problem_is_said_and_the_others_counted() -> None:
     x = X.copy()
     x[1] = np.nan
     assert "1 more such problems: manyviews doctor" in refused("edge 0, 9 -> 1", path=arrays(edge_index=edges, x=x))
+
+
+def test_graphs_that_the_recipe_is_not_for() -> None:
+    one, several = arrays(), [Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]]))] * 2
+    refused(
+        r"data.path: dict is one graph, and this recipe is for many\nchoose .*graphs/graphmae.*data.neighbours",
+        path=one,
+        many=True,
+    )
+    refused(
+        r"list has 2 graphs, and this recipe is for a single one.*\nchoose .*graphs/graphmae_graphs", path=several, many=False
+    )
+    assert len(GraphSource(path=one, many=True, neighbours=[2])) == 4
+    for path, many in ((one, False), (one, None), (several, True), (several, None)):
+        assert len(GraphSource(path=path, many=many)) == (1 if path is one else 2)

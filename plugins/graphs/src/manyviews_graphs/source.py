@@ -68,6 +68,8 @@ class GraphSource(Source):
         max_degree: With `degree`, larger ones count as this.
         normalize: `row`: features of a node add up to 1; `standard`: channels have mean 0 and standard deviation 1. `auto`: row
             for bags of words (sparse, not negative), standard for columns of tables, else none.
+        many: What the recipe is for: `true`, many graphs (or neighbourhoods) as samples; `false`, one graph. Other data are
+            refused in words. Default: either.
         places: Positional encodings: kind `rwpe` (random walks) or `lappe` (Laplacian eigenvectors), and channels.
         neighbours: Samples are nodes with sampled neighbours, so many at each hop, such as [10, 10]; -1: all of them. Default:
             one graph is one sample.
@@ -100,6 +102,7 @@ class GraphSource(Source):
         features: Literal["auto"] | Features = "auto",
         max_degree: PositiveInt = 400,
         normalize: Literal["auto", "row", "standard", "none"] = "auto",
+        many: bool | None = None,
         places: Places | None = None,
         neighbours: Annotated[list[FanOut], Field(min_length=1)] | None = None,
         paths: bool = False,
@@ -119,6 +122,7 @@ class GraphSource(Source):
             raw, self.skipped = without_bad(raw)
         check(raw)
         self.samples = _samples(raw, neighbours)
+        _refuse_others(raw, self.samples, many)
         self._neighbours, self._seed = tuple(neighbours or ()), seed
         if paths and self.samples == "graph":
             raise DataError(
@@ -257,3 +261,21 @@ def _samples(raw: RawGraphs, neighbours: Sequence[int] | None) -> Samples:
     if 0 in neighbours:
         raise DataError(f"data.neighbours: {list(neighbours)}; a hop of 0 reaches nobody; give 1 or more, or -1 for all")
     return "neighbourhoods"
+
+
+def _refuse_others(raw: RawGraphs, samples: Samples, many: bool | None) -> None:
+    """Data that the recipe is not for.
+
+    Raises:
+        DataError: One graph where it is for many, or many where it is for one.
+    """
+    if many and samples == "graph":
+        raise DataError(
+            f"data.path: {raw.where} is one graph, and this recipe is for many\n"
+            "choose a recipe for one graph, such as graphs/graphmae, or data.neighbours=[10,10], which makes each node a sample"
+        )
+    if many is False and samples == "graphs":
+        raise DataError(
+            f"data.path: {raw.where} has {raw.graphs:,} graphs, and this recipe is for a single one, whose nodes it compares\n"
+            "choose a recipe for many graphs, such as graphs/graphmae_graphs; data.many=null takes the nodes of all of them"
+        )
