@@ -68,7 +68,8 @@ CASES = {
     "pubmed/graphmae": Case(PUBMED, "graphmae_pubmed", published=(81.1, 0.4)),
     "pubmed/dgi": Case(PUBMED, "dgi", published=(76.8, 0.6)),
     "pubmed/cca_ssg": Case(PUBMED, "cca_ssg", published=(81.0, 0.4)),
-    "imdb-b/graphmae": Case("tu/IMDB-BINARY", "graphmae_graphs", GRAPHS, published=(75.52, 0.66)),
+    "imdb-b/graphmae": Case("tu/IMDB-BINARY", "graphmae_imdb_binary", GRAPHS, published=(75.52, 0.66)),
+    "imdb-m/graphmae": Case("tu/IMDB-MULTI", "graphmae_imdb_multi", GRAPHS, published=(51.63, 0.52)),
     "nci1/graphmae": Case("tu/NCI1", "graphmae_nci1", GRAPHS, published=(80.40, 0.30)),
 }
 QUICK = {name: Case("karate.npz", recipe) for name, recipe in (("karate/graphmae", "graphmae"), ("karate/dgi", "dgi"))}
