@@ -49,6 +49,7 @@ TRIAL = Trial(
         "satellite/transformer": {**SMALL, "patch": 8},
         "satellite/resnet": {"width": 16, "stages": 2, "blocks": 1},
         "satellite/rcf": {"width": 16},
+        "satellite/unet": {"channels": 4, "pools": 2, "width": 8},
         "jepa": SMALL,
         "masked_reconstruction": SMALL,
         "masked_codes": {**SMALL, "codes": 6, "out": 8},
@@ -62,6 +63,11 @@ TRIAL = Trial(
             "wavelengths": {"kernels": "wavelength"},
         },
     },
-    on={"satellite/satmae_temporal": ("dates",)},
+    on={
+        "satellite/merlin": ("radar",),
+        "satellite/merlin_parts": ("radar",),
+        "satellite/satmae_temporal": ("dates",),
+        "satellite/unet": ("radar", "dates"),
+    },
 )
 """What the conformance kit runs this package on."""

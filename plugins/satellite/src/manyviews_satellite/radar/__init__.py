@@ -1,0 +1,1 @@
+"""Radar: speckle, and what takes it away."""

@@ -1,0 +1,154 @@
+"""Whole scenes despeckled by a run of MERLIN, window by window:
+
+python -m manyviews_satellite.radar.despeckle RUN SCENE -o despeckled.tif
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from manyviews.engine.load import load_trained
+from manyviews.errors import UserError
+from manyviews.view import View
+from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.radar.merlin import reflectivity
+from manyviews_satellite.radar.parts import MerlinParts, OtherPart
+from manyviews_satellite.reading.pixels import Window
+from manyviews_satellite.reading.scene import Scene
+from manyviews_satellite.reading.scenes import find_scenes
+from manyviews_satellite.spec import TileSpec
+from manyviews_satellite.unet import UNet
+
+WINDOW, MARGIN = 256, 32
+"""Rows and columns that are despeckled at once, and how much of their edges is left to their neighbours."""
+
+
+def windows_of(rows: int, cols: int, size: int) -> Iterator[Window]:
+    """Side by side, as large as there is ground for."""
+    for row in range(0, rows, size):
+        for col in range(0, cols, size):
+            yield row, col, min(size, rows - row), min(size, cols - col)
+
+
+class Despeckler:
+    """A trained net at work on scenes.
+
+    Args:
+        encoder: Trained by `satellite/merlin`.
+        centre: Centre the spectrum of each window, as in training.
+        window: Rows and columns despeckled at once; a multiple of 2^pools less the margins' is taken.
+        margin: Pixels beyond a window that the net is shown, too.
+    """
+
+    def __init__(self, encoder: UNet, *, centre: bool = True, window: int = WINDOW, margin: int = MARGIN) -> None:
+        self.encoder, self.window, self.margin = encoder.eval(), window, margin
+        self.views = MerlinParts(encoder.spec, centre=centre)
+        self.views.bind(encoder.layout)
+
+    def __call__(self, scene: Scene, window: Window) -> Float[np.ndarray, "polarisations rows cols"]:
+        """The intensity of a window; NaN where nothing was seen."""
+        row, col, height, width = window
+        step = 2**self.encoder.pools
+        top, left = row - self.margin, col - self.margin
+        rows, cols = (-(-(size + 2 * self.margin) // step) * step for size in (height, width))
+        pixels, valid = scene.read((top, left, rows, cols))
+        found = self._intensity(_batch(scene, pixels, valid))
+        inside = slice(self.margin, self.margin + height), slice(self.margin, self.margin + width)
+        kept: np.ndarray = np.where(valid[inside], found[:, inside[0], inside[1]], np.nan)
+        return kept.astype(np.float32)
+
+    @torch.inference_mode()
+    def _intensity(self, batch: TileBatch) -> Float[np.ndarray, "polarisations rows cols"]:
+        """R = (R from the real part + R from the imaginary part) / 2."""
+        device = next(self.encoder.parameters()).device
+        moved = batch.to(device)
+        views = self.views(moved, self.encoder.layout(moved), torch.Generator(device))
+        found = torch.stack([self._one(view) for view in views]).mean(0)
+        numbers: np.ndarray = found.reshape(-1, *batch.pixels.shape[-2:]).cpu().numpy()
+        return numbers
+
+    def _one(self, view: View) -> Tensor:
+        answer = view.target
+        assert isinstance(answer, OtherPart)
+        return reflectivity(answer.own, self.encoder.noise(self.encoder(view).tokens).squeeze(1))
+
+    def scene(self, scene: Scene) -> Iterator[tuple[Window, Float[np.ndarray, "polarisations rows cols"]]]:
+        """All of a scene, window by window."""
+        for window in windows_of(scene.grid.rows, scene.grid.cols, self.window):
+            yield window, self(scene, window)
+
+
+def _batch(scene: Scene, pixels: np.ndarray, valid: np.ndarray) -> TileBatch:
+    scale = torch.tensor(scene.scaling[0], dtype=torch.float32)[None, None]
+    return TileBatch(
+        torch.from_numpy(pixels)[None, None],
+        scale,
+        torch.zeros_like(scale),
+        torch.tensor(scene.time)[None, None],
+        torch.tensor([scene.grid.metres]),
+        tuple(range(len(pixels))),
+        None if valid.all() else torch.from_numpy(valid)[None, None],
+    )
+
+
+def despeckle(run: Path, scene: str, output: Path, *, device: str = "auto") -> Path:
+    """A scene's amplitude without speckle, one band a polarisation, as a GeoTIFF on the scene's grid.
+
+    Args:
+        run: A run or checkpoint folder of `satellite/merlin`.
+        scene: A single-look complex image.
+        output: Where the GeoTIFF goes.
+        device: Where the net works.
+
+    Raises:
+        UserError: No run of MERLIN, or not one such scene.
+    """
+    trained = load_trained(run, device=device)  # type: ignore[arg-type]
+    encoder, spec = trained.encoder, trained.spec
+    if not isinstance(encoder, UNet) or not encoder.spec.complex or not isinstance(spec, TileSpec):
+        raise UserError(f"{run}: trained {type(encoder).__name__}; despeckling needs a run of recipe satellite/merlin")
+    found = find_scenes(scene, spec.reading)
+    if len(found.scenes) != 1:
+        raise UserError(found.refused[0] if found.refused else f"{scene}: holds {len(found.scenes)} scenes; name one of them")
+    one = found.scenes[0]
+    names = [band.name for band in one.bands[::2]]
+    profile = {
+        "driver": "GTiff", "height": one.grid.rows, "width": one.grid.cols, "count": len(names), "dtype": "float32",
+        "nodata": float("nan"), "tiled": True, "compress": "deflate", "BIGTIFF": "IF_SAFER",
+        "crs": one.grid.crs, "transform": one.grid.affine,
+    }  # fmt: skip
+    beside = output.with_name(f".{output.name}.part")
+    with rasterio.open(beside, "w", **profile) as file:
+        file.descriptions = tuple(f"{name} amplitude, despeckled" for name in names)
+        for (row, col, height, width), intensity in Despeckler(encoder).scene(one):
+            file.write(np.sqrt(intensity), window=rasterio.windows.Window(col, row, width, height))
+    return beside.replace(output)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description="Despeckle a single-look complex scene by a run of satellite/merlin.")
+    parser.add_argument("run", type=Path, help="a run or checkpoint folder")
+    parser.add_argument("scene", help="a single-look complex image")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the GeoTIFF of amplitudes to be written")
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args(words)
+    try:
+        print(despeckle(given.run, given.scene, given.output, device=given.device))
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""MERLIN: its equation, its views, and what it does to speckle."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from torch.testing import assert_close
+
+from manyviews.engine.model import Model, Part, Step
+from manyviews.engine.pretrain import pretrain
+from manyviews.errors import UserError
+from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.radar.despeckle import Despeckler, despeckle, main, windows_of
+from manyviews_satellite.radar.measures import enl, psnr, ratio_mean, ssim
+from manyviews_satellite.radar.merlin import Merlin, negative_log_likelihood, reflectivity
+from manyviews_satellite.radar.parts import MerlinParts, OtherPart, centred
+from manyviews_satellite.resnet import ResNet
+from manyviews_satellite.source import TileSource
+from manyviews_satellite.synth import landscape, reflectances, speckled, write_scene, write_slc
+from manyviews_satellite.unet import HIGH, LOW, UNet, scaled_log
+
+M, m = 10.089038980848645, -1.429329123112601
+
+
+@pytest.fixture
+def radar(tmp_path: Path) -> Path:
+    """A complex image of a landscape."""
+    return write_slc(tmp_path / "S1A_VV_1.tif", 1e4 * reflectances(landscape(64, 64, 5, 0), 0)[3], 0)
+
+
+def test_the_equations_are_the_papers() -> None:
+    a, b, n = 12.5, -3.0, 0.05
+    x = (math.log(a**2 + 1e-3) - 2 * m) / (2 * (M - m))
+    assert (M, m) == (HIGH, LOW)
+    assert_close(scaled_log(torch.tensor(a, dtype=torch.float64)).item(), x)
+    r = math.exp(2 * ((x - n) * (M - m) + m)) + 1e-6
+    found = reflectivity(torch.tensor([a], dtype=torch.float64), torch.tensor([n], dtype=torch.float64))
+    assert_close(found.item(), r)
+    assert_close(negative_log_likelihood(found, torch.tensor([b], dtype=torch.float64)).item(), 0.5 * math.log(r) + b * b / r)
+
+
+def test_the_likelihood_is_that_of_a_normal_number_of_half_the_reflectivity() -> None:
+    r, b = torch.tensor([3.0, 0.2], dtype=torch.float64), torch.tensor([1.5, -0.1], dtype=torch.float64)
+    normal = torch.distributions.Normal(torch.zeros(2, dtype=torch.float64), (r / 2).sqrt())
+    assert_close(negative_log_likelihood(r, b), -normal.log_prob(b) - 0.5 * math.log(math.pi))
+
+
+def test_the_best_guess_is_the_reflectivity() -> None:
+    """Over many draws of b the likelihood is least at R, and its gradient vanishes there."""
+    b = torch.randn(400_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * math.sqrt(7.0 / 2)
+    guess = torch.tensor(7.0, dtype=torch.float64, requires_grad=True)
+    negative_log_likelihood(guess.expand_as(b), b).mean().backward()
+    assert guess.grad is not None
+    assert abs(float(guess.grad)) < 1e-3
+    values = [float(negative_log_likelihood(torch.full_like(b, r), b).mean()) for r in (5.0, 7.0, 9.0)]
+    assert values[1] == min(values)
+
+
+def views_of(source: TileSource, encoder: UNet, **options: bool) -> tuple[TileBatch, list[OtherPart], list[TileBatch]]:
+    views = MerlinParts(source.spec, **options)
+    views.bind(encoder.layout)
+    batch = source.batch(np.arange(2))
+    made = views(batch, encoder.layout(batch), torch.Generator())
+    return batch, [view.target for view in made], [view.batch for view in made]
+
+
+def test_each_part_is_the_others_answer(radar: Path) -> None:
+    source = TileSource(path=str(radar), tile=16)
+    encoder = UNet(source.spec, channels=4, pools=2, width=8)
+    batch, answers, shown = views_of(source, encoder, centre=False)
+    assert_close(answers[0].own.reshape(2, 16, 16), batch.pixels[:, 0, 0].float())
+    assert_close(answers[0].other.reshape(2, 16, 16), batch.pixels[:, 0, 1].float())
+    assert_close(answers[1].own, answers[0].other)
+    assert_close(shown[0].pixels[:, 0, 0], batch.pixels[:, 0, 0].float())
+    assert shown[0].bands == (0,)
+    optical = TileSource(path=str(write_scene(radar.parent / "S2A.tif", np.ones((6, 16, 16), np.uint16))), tile=16)
+    with pytest.raises(UserError, match="needs single-look complex images"):
+        MerlinParts(optical.spec)
+    with pytest.raises(UserError, match="satellite/merlin trains `satellite/unet`"):
+        Merlin().head(ResNet(source.spec), 8)
+
+
+def test_what_was_not_seen_is_not_scored(radar: Path) -> None:
+    source = TileSource(path=str(radar), tile=16)
+    encoder = UNet(source.spec, channels=4, pools=2, width=8)
+    model = Model(encoder, [Part(MerlinParts(source.spec), Merlin())], "token")
+    valid = torch.ones(2, 1, 16, 16, dtype=torch.bool)
+    valid[:, :, :, 12:] = False
+    batch = replace(source.batch(np.arange(2)), valid=valid)
+    other = replace(batch, pixels=torch.where(valid[:, :, None], batch.pixels, torch.full_like(batch.pixels, 1e4)))
+
+    def loss(some: TileBatch) -> torch.Tensor:
+        return model(Step(some, torch.Generator(), lambda metrics: None))
+
+    assert_close(loss(batch), loss(other))
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.7, 0.0), (-0.4, 1.1)])
+def test_a_spectrum_is_centred_wherever_it_was(shift: tuple[float, float]) -> None:
+    """Of a band-limited image turned by a phase ramp, the strongest frequency comes back to 0."""
+    random = np.random.default_rng(0)
+    spectrum = np.zeros((64, 64), complex)
+    spectrum[28:37, 28:37] = random.normal(size=(9, 9)) + 1j * random.normal(size=(9, 9)) + 3
+    image = np.fft.ifft2(np.fft.ifftshift(spectrum))
+    rows, cols = np.mgrid[:64, :64]
+    image = image * np.exp(1j * (shift[0] * rows + shift[1] * cols))
+    real, imaginary = centred(torch.from_numpy(image.real)[None], torch.from_numpy(image.imag)[None])
+    power = np.abs(np.fft.fft2(real[0].numpy() + 1j * imaginary[0].numpy())) ** 2
+    turn = np.exp(2j * np.pi * np.fft.fftfreq(64))
+    centre = [np.angle((power.sum(1 - axis) * turn).sum()) for axis in (0, 1)]
+    assert np.abs(centre).max() < 0.05
+    assert_close((real**2 + imaginary**2)[0].numpy(), np.abs(image) ** 2)
+
+
+def test_measures() -> None:
+    random = np.random.default_rng(0)
+    clean = np.sqrt(reflectances(landscape(96, 96, 5, 0), 0)[3])
+    assert psnr(clean + 0.1, clean) == pytest.approx(10 * math.log10(np.quantile(clean, 0.99) ** 2 / 0.01))
+    assert ssim(clean, clean) == pytest.approx(1.0)
+    noisy = np.hypot(*speckled(clean**2, 0))
+    assert ssim(noisy, clean) < 0.6
+    assert enl(random.exponential(size=(400, 400))) == pytest.approx(1.0, abs=0.02)
+    assert enl(random.gamma(9.0, size=(400, 400))) == pytest.approx(9.0, rel=0.05)
+    assert ratio_mean(noisy**2, clean**2) == pytest.approx(1.0, abs=0.05)
+
+
+def test_structural_similarity_is_the_librarys() -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    clean = np.sqrt(reflectances(landscape(64, 64, 5, 0), 0)[3])
+    noisy = np.hypot(*speckled(clean**2, 0))
+    wanted = metrics.structural_similarity(
+        noisy, clean, data_range=float(np.quantile(clean, 0.99)), gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    assert ssim(noisy, clean) == pytest.approx(wanted, abs=0.03)  # the library leaves the edges out
+
+
+def test_it_takes_speckle_away_and_writes_the_scene(tmp_path: Path) -> None:
+    clean = np.full((96, 80), 2500.0)
+    clean[:, 40:] = 400.0
+    folder = tmp_path / "slc"
+    folder.mkdir()
+    for seed in range(3):
+        write_slc(folder / f"S1A_VV_{seed}.tif", clean, seed)
+    run = pretrain(
+        "satellite/merlin",
+        data={"path": str(folder), "tile": 32},
+        encoder={"name": "unet", "channels": 8, "pools": 2, "width": 8},
+        train={"steps": 150, "batch_size": 8, "folder": str(tmp_path / "runs"), "device": "cpu"},
+        optim={"lr": 5e-3},
+        track=None,
+    )
+    output = despeckle(run.folder, str(folder / "S1A_VV_0.tif"), tmp_path / "clean.tif", device="cpu")
+    with rasterio.open(output) as file, rasterio.open(folder / "S1A_VV_0.tif") as noisy:
+        amplitude, before = file.read(1), np.abs(noisy.read(1))
+        assert file.shape == noisy.shape
+        assert file.descriptions == ("VV amplitude, despeckled",)
+    truth = np.sqrt(clean)
+    assert psnr(amplitude, truth) > psnr(before, truth) + 4
+    assert enl(amplitude[:, 4:36] ** 2) > 4 * enl(before[:, 4:36] ** 2)
+    assert main([str(run.folder), str(tmp_path / "none.tif"), "-o", str(tmp_path / "x.tif"), "--device", "cpu"]) == 2
+
+
+def test_windows_meet_without_seams(radar: Path) -> None:
+    source = TileSource(path=str(radar), tile=16)
+    torch.manual_seed(0)
+    encoder = UNet(source.spec, channels=4, pools=1, width=4)
+    scene = source._reader.scenes[0]
+    whole = Despeckler(encoder, centre=False, window=64, margin=16)(scene, (0, 0, 64, 64))
+    joined = np.zeros_like(whole)
+    for (row, col, height, width), part in Despeckler(encoder, centre=False, window=24, margin=16).scene(scene):
+        joined[:, row : row + height, col : col + width] = part
+    assert np.allclose(whole, joined, rtol=1e-3)
+    assert sum(height * width for _, _, height, width in windows_of(50, 70, 24)) == 50 * 70
+
+
+def test_it_refuses_runs_of_other_recipes(radar: Path, tmp_path: Path) -> None:
+    run = pretrain(
+        "satellite/satmae",
+        data={"path": str(radar), "tile": 16},
+        encoder={"width": 16, "depth": 1, "heads": 2, "patch": 8},
+        objective={"width": 16, "depth": 1},
+        train={"steps": 1, "batch_size": 4, "folder": str(tmp_path / "runs"), "device": "cpu"},
+        evaluate=[],
+        track=None,
+    )
+    with pytest.raises(UserError, match="despeckling needs a run of recipe satellite/merlin"):
+        despeckle(run.folder, str(radar), tmp_path / "x.tif", device="cpu")
