@@ -20,7 +20,7 @@ def prepare(folder: Path) -> Demo:
         "satellite/satmae",
         f"A made-up Sentinel-2 scene, and a map of its {len(REFLECTANCES)} kinds of ground: {scene}, {cover}",
         {
-            "data": {"path": str(scene), "tile": 16, "target": str(cover), "stride": 12, "block": 64},
+            "data": {"path": str(scene), "tile": 12, "target": str(cover), "stride": 16, "block": 64},
             "encoder": {"width": 64, "depth": 3, "patch": 4},
             "train": {"epochs": 12, "batch_size": 64, "threads": 1, "watch_every": 50},
             "evaluate": [{"task": "linear_probe", "every": 100}, {"task": "effective_rank"}, {"task": "spread"}],

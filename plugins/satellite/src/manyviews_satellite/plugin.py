@@ -27,8 +27,16 @@ def manyviews_domain() -> Domain:
                 "transformer": "manyviews_satellite.transformer:PatchTransformer",
                 "unet": "manyviews_satellite.unet:UNet",
             },
-            "views": {"merlin_parts": "manyviews_satellite.radar.parts:MerlinParts"},
-            "objective": {"merlin": "manyviews_satellite.radar.merlin:Merlin"},
+            "views": {
+                "augment": "manyviews_satellite.views.augment:Augment",
+                "group_mask": "manyviews_satellite.views.group_mask:GroupMask",
+                "merlin_parts": "manyviews_satellite.radar.parts:MerlinParts",
+                "seasons": "manyviews_satellite.views.seasons:Seasons",
+            },
+            "objective": {
+                "merlin": "manyviews_satellite.radar.merlin:Merlin",
+                "seco": "manyviews_satellite.seco:SeCo",
+            },
             "task": {},
         },
         recipes="manyviews_satellite:recipes",

@@ -49,6 +49,7 @@ TRIAL = Trial(
         "satellite/transformer": {**SMALL, "patch": 8},
         "satellite/resnet": {"width": 16, "stages": 2, "blocks": 1},
         "satellite/rcf": {"width": 16},
+        "satellite/seco": {"queue": 64, "out": 8},
         "satellite/unet": {"channels": 4, "pools": 2, "width": 8},
         "jepa": SMALL,
         "masked_reconstruction": SMALL,
@@ -62,11 +63,18 @@ TRIAL = Trial(
             "timed": {"times": True, "positions": "metres", "groups": "each"},
             "wavelengths": {"kernels": "wavelength"},
         },
+        "satellite/augment": {
+            "local": {"locals": 1, "local_size": 8, "drop_bands": 0.4},
+            "styled": {"style": [0.1, 0.3], "frequencies": 8, "dates": "one"},
+        },
+        "satellite/group_mask": {"groups": {"by": "group", "share": 0.5}},
     },
     on={
         "satellite/merlin": ("radar",),
         "satellite/merlin_parts": ("radar",),
         "satellite/satmae_temporal": ("dates",),
+        "satellite/seasons": ("dates",),
+        "satellite/seco": ("dates",),
         "satellite/unet": ("radar", "dates"),
     },
 )

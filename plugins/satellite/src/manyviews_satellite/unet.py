@@ -62,7 +62,7 @@ class UNet(Encoder):
         self.down = nn.ModuleList(_conv(channels, channels) for _ in range(pools + 1))
         up = [(channels * 2 if level == 0 else channels * 3, channels * 2) for level in range(pools - 1)]
         up.append(((channels if pools == 1 else 2 * channels) + inputs, channels * 2))
-        self.up = nn.ModuleList(nn.ModuleList([_conv(before, out), _conv(out, out)]) for before, out in up)
+        self.up = nn.ModuleList(nn.Sequential(_conv(before, out), _conv(out, out)) for before, out in up)
         self.out = _conv(2 * channels, width)
         self.noise = nn.Linear(width, 1)
         """MERLIN's last layer: what is speckle in the scaled logarithm of a pixel."""
@@ -108,10 +108,9 @@ class UNet(Encoder):
                 y = F.max_pool2d(y, 2)
                 skips.append(y)
         skips.pop()
-        for one, two in self.up:  # type: ignore[misc]  # pairs of convolutions
-            y = torch.cat([F.interpolate(y, scale_factor=2.0), skips.pop()], dim=1)
-            y = two(one(y))
-        return self.out(y)  # type: ignore[no-any-return]
+        for convs in self.up:
+            y = convs(torch.cat([F.interpolate(y, scale_factor=2.0), skips.pop()], dim=1))
+        return self.out(y)
 
 
 def _all_bands(x: Tensor, bands: tuple[int, ...], count: int) -> Tensor:
