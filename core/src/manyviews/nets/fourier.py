@@ -27,7 +27,7 @@ def low_frequencies(
 
 
 def styled(
-    x: Float[Tensor, "samples channels *grid"], style: Float[Tensor, "samples channels *grid"], share: float
+    x: Float[Tensor, "samples channels *grid"], style: Float[Tensor, "one_or_samples channels *grid"], share: float
 ) -> Float[Tensor, "samples channels *grid"]:
     """Signals with the amplitudes of others at low frequencies, and their own phases.
 

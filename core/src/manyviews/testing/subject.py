@@ -106,14 +106,12 @@ class Subject:
         objectives = [case for part in self.registry.components("objective") for case in self._forms(part, "")]
         found = []
         for turn, objective in enumerate(objectives):
-            for among in (self._on_first(encoders), [case for case in encoders if case.data in self.trial.single]):
+            meant = [case for case in encoders if case.data in self.trial.kinds(objective.part.name)]
+            for among in (_firsts(meant), [case for case in meant if case.data in self.trial.single]):
                 fitting = [meeting for encoder in among for meeting in self._meet(objective, encoder)]
                 own = "/" in objective.part.name
                 found += fitting if own else fitting[turn % len(fitting) :][:1] if fitting else []
         return list({str(meeting): meeting for meeting in found}.values())
-
-    def _on_first(self, encoders: list[Case]) -> list[Case]:
-        return [case for case in encoders if case.data == self.trial.kinds(case.part.name)[0]]
 
     def shown(self) -> list[Shown]:
         """All views in every form, each with the first encoder it suits: on every kind of data, the core's on the first."""
@@ -141,7 +139,9 @@ class Subject:
         """With the first views that fit; on tokens where whole samples cannot be."""
         asks = self._facts(objective)
         offers = facts_of(encoder.part.name, "encoder", encoder.part.load())
-        views = [replace(case, data=encoder.data) for case in self._all_views()]
+        views = [
+            replace(case, data=encoder.data) for case in self._all_views() if encoder.data in self.trial.kinds(case.part.name)
+        ]
         facts = [self._facts(case) for case in views]
         units: tuple[Unit, ...] = ("token",) if encoder.data in self.trial.single else ("sample", "token")
         for unit in units:
@@ -161,6 +161,14 @@ class Subject:
         cls = case.part.load()
         made = cls if takes_spec(cls) else build(case.part, case.parameters, key=str(case))
         return facts_of(case.part.name, case.part.kind, made)
+
+
+def _firsts(encoders: list[Case]) -> list[Case]:
+    """Each encoder on the first kind of data that is left for it."""
+    found: dict[str, Case] = {}
+    for case in encoders:
+        found.setdefault(case.part.name, case)
+    return list(found.values())
 
 
 def _suits(views: Case, encoder: Case) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -19,6 +20,9 @@ from manyviews_satellite.batch import TileBatch
 from manyviews_satellite.groups import Group
 from manyviews_satellite.spec import TileSpec
 
+Pool = Literal["mean", "centre"]
+"""What stands for a tile: all of its tokens, or those of its middle, where a label is that of the middle pixel."""
+
 
 class TileEncoder(Encoder, ABC):
     """Tokens are patches of `patch` x `patch` pixels, for each date and each group of bands that a batch has any of.
@@ -29,9 +33,9 @@ class TileEncoder(Encoder, ABC):
 
     offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS})
 
-    def __init__(self, spec: TileSpec, *, width: int, patch: int, groups: tuple[Group, ...]) -> None:
+    def __init__(self, spec: TileSpec, *, width: int, patch: int, groups: tuple[Group, ...], pool: Pool = "mean") -> None:
         super().__init__()
-        self.spec, self.width, self.patch, self.groups = spec, width, patch, groups
+        self.spec, self.width, self.patch, self.groups, self.pool = spec, width, patch, groups, pool
         self.target_channels = max(len(group.bands) for group in groups) * patch**2
 
     @property
@@ -83,6 +87,22 @@ class TileEncoder(Encoder, ABC):
         every = torch.stack(parts, dim=2)
         cells = rearrange(every, "b d g c (h p) (w q) -> (b d g h w) (p q c)", p=patch, q=patch)
         return cells[tokens]
+
+    def pooled(
+        self, tokens: Float[Tensor, "present width"], present: Int[Tensor, "present"] | None, lengths: Lengths, batch: TileBatch
+    ) -> Float[Tensor, "tiles width"]:
+        """The mean of a tile's tokens; with `pool: centre` of those of its middle, or of all where none of these is shown."""
+        mean = lengths.mean(tokens)
+        if self.pool == "mean":
+            return mean
+        rows, cols = self.patches(batch)
+        middle = torch.zeros(rows, cols, device=tokens.device, dtype=tokens.dtype)
+        # An odd number of patches has one in the middle; of an even one the middle pixel is the first of the second half.
+        middle[rows // 2, cols // 2] = 1
+        weights = middle.flatten().repeat(len(batch) * batch.dates * len(self.present(batch)))[:, None]
+        weights = weights if present is None else weights[present]
+        share = lengths.mean(weights)
+        return torch.where(share > 0, lengths.mean(tokens * weights) / share.clamp(min=1e-6), mean)
 
     def withheld(self, view: View) -> Bool[Tensor, "tiles dates groups rows cols"] | None:
         """Where tokens are hidden."""

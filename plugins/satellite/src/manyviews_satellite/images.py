@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from manyviews.encoding import Encoding
 from manyviews.view import View
-from manyviews_satellite.encoder import TileEncoder
+from manyviews_satellite.encoder import Pool, TileEncoder
 from manyviews_satellite.groups import Group
 from manyviews_satellite.spec import TileSpec
 
@@ -44,8 +44,8 @@ class BandConv(nn.Module):
 class ImageEncoder(TileEncoder, ABC):
     """Tokens are the cells of a feature map; pixels of hidden ones are replaced by a learned colour before any convolution."""
 
-    def __init__(self, spec: TileSpec, *, width: int, patch: int) -> None:
-        super().__init__(spec, width=width, patch=patch, groups=(Group(tuple(range(len(spec.bands)))),))
+    def __init__(self, spec: TileSpec, *, width: int, patch: int, pool: Pool) -> None:
+        super().__init__(spec, width=width, patch=patch, groups=(Group(tuple(range(len(spec.bands)))),), pool=pool)
         self.mask = nn.Parameter(torch.zeros(len(spec.bands)))
 
     def forward(self, view: View) -> Encoding:
@@ -58,12 +58,8 @@ class ImageEncoder(TileEncoder, ABC):
         cells = self.cells(rearrange(pixels, "b d c h w -> (b d) c h w"), batch.bands)
         tokens = rearrange(cells, "(b d) width h w -> (b d h w) width", b=len(batch))
         lengths = view.layout.lengths
-        return Encoding(tokens, None, lengths, self.pool(lengths.mean(tokens)))
+        return Encoding(tokens, None, lengths, self.pooled(tokens, None, lengths, batch))
 
     @abstractmethod
     def cells(self, x: Float[Tensor, "images given rows cols"], bands: tuple[int, ...]) -> Float[Tensor, "images width h w"]:
         """The feature map, `patch` times smaller."""
-
-    def pool(self, mean: Float[Tensor, "tiles width"]) -> Float[Tensor, "tiles pooled_width"]:
-        """What stands for a tile, given the mean of its tokens."""
-        return mean

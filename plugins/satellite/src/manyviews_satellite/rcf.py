@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manyviews_satellite.encoder import Pool
 from manyviews_satellite.images import BandConv, ImageEncoder
 from manyviews_satellite.spec import TileSpec
 
@@ -26,6 +27,7 @@ class RandomFeatures(ImageEncoder):
         kernel: Rows and columns of a filter.
         bias: Added to each response.
         patch: Rows and columns that a token is the mean of.
+        pool: What stands for a tile: the mean of its tokens, or of those of its middle.
     """
 
     def __init__(
@@ -37,8 +39,9 @@ class RandomFeatures(ImageEncoder):
         kernel: Annotated[int, Field(ge=1)] = 3,
         bias: float = -1.0,
         patch: PositiveInt = 8,
+        pool: Pool = "mean",
     ) -> None:
-        super().__init__(spec, width=width, patch=patch)
+        super().__init__(spec, width=width, patch=patch, pool=pool)
         self.filters = BandConv(len(spec.bands), width // 2, kernel)
         nn.init.normal_(self.filters.weight)
         assert self.filters.bias is not None

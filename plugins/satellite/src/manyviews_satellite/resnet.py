@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manyviews.errors import UserError
+from manyviews_satellite.encoder import Pool
 from manyviews_satellite.images import BandConv, ImageEncoder
 from manyviews_satellite.spec import TileSpec
 
@@ -40,6 +41,7 @@ class ResNet(ImageEncoder):
         width: Width of a token, that of the last stage.
         stages: Stages; a token covers 2^stages pixels in each direction.
         blocks: Residual blocks of each stage.
+        pool: What stands for a tile: the mean of its tokens, or of those of its middle.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class ResNet(ImageEncoder):
         width: PositiveInt = 256,
         stages: Annotated[int, Field(ge=1, le=6)] = 3,
         blocks: PositiveInt = 2,
+        pool: Pool = "mean",
     ) -> None:
-        super().__init__(spec, width=width, patch=2**stages)
+        super().__init__(spec, width=width, patch=2**stages, pool=pool)
         if width % 2 ** (stages - 1):
             raise UserError(
                 f"encoder.width: {width} does not halve {stages - 1} times; choose a multiple of {2 ** (stages - 1)}"

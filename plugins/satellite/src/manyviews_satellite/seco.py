@@ -101,7 +101,7 @@ class SeCo(Objective):
         keys = rearrange(embed(views[1:], teacher, "seco"), "k b (s w) -> b s k w", s=SPACES).detach()
         with exact(queries):
             query, key = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
-            queue = self.get_buffer("queue").to(query.dtype)
+            queue = self.get_buffer("queue").to(query.dtype, copy=True)  # it is overwritten before gradients are taken
             values = seasonal_contrast(query, key, queue, self.temperature)
             value = distributed.mean(values.sum(1))
             similar = einsum(query.detach(), key, "b s w, b s k w -> b s k").diagonal(dim1=1, dim2=2).mean(0)

@@ -51,15 +51,10 @@ TRIAL = Trial(
         "satellite/rcf": {"width": 16},
         "satellite/seco": {"queue": 64, "out": 8},
         "satellite/unet": {"channels": 4, "pools": 2, "width": 8},
-        "jepa": SMALL,
-        "masked_reconstruction": SMALL,
-        "masked_codes": {**SMALL, "codes": 6, "out": 8},
-        "random_codes": {**SMALL, "codes": 12, "code_width": 4},
-        "dino": {"hidden": 32, "bottleneck": 16, "out": 64},
     },
     variants={
         "satellite/transformer": {
-            "replacing": {"hide": "replace", "groups": "all"},
+            "replacing": {"hide": "replace", "groups": "all", "pool": "centre"},
             "timed": {"times": True, "positions": "metres", "groups": "each"},
             "wavelengths": {"kernels": "wavelength"},
         },

@@ -15,7 +15,7 @@ from manyviews.nets.transformer import Transformer
 from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_satellite.batch import TileBatch
-from manyviews_satellite.encoder import TileEncoder
+from manyviews_satellite.encoder import Pool, TileEncoder
 from manyviews_satellite.groups import Grouping, groups_of
 from manyviews_satellite.kernels import BandKernels, Form
 from manyviews_satellite.places import placed
@@ -36,6 +36,7 @@ class PatchTransformer(TileEncoder):
         times: Tell tokens the year, month and hour of their image.
         positions: Places in patches, or in `metres` of ground (ScaleMAE, Reed et al. 2023), for images of several resolutions.
         hide: Hidden tokens are dropped, which is what makes masked training fast, or replaced by a learned vector.
+        pool: What stands for a tile: the mean of its tokens, or of those of its middle, for labels of the middle pixel.
     """
 
     offers = TileEncoder.offers | {Trait.LAYERS}
@@ -55,8 +56,9 @@ class PatchTransformer(TileEncoder):
         times: bool = False,
         positions: Literal["patches", "metres"] = "patches",
         hide: Literal["drop", "replace"] = "drop",
+        pool: Pool = "mean",
     ) -> None:
-        super().__init__(spec, width=width, patch=patch, groups=groups_of(spec, groups))
+        super().__init__(spec, width=width, patch=patch, groups=groups_of(spec, groups), pool=pool)
         self.times, self.positions, self.hide = times, positions, hide
         self.kernels = nn.ModuleList(
             BandKernels([spec.bands[band] for band in group.bands], patch**2, width, kernels) for group in self.groups
@@ -81,7 +83,7 @@ class PatchTransformer(TileEncoder):
             *_, tokens = layers = self.transformer.layers(tokens, lengths)
         else:
             tokens = self.transformer(tokens, lengths)
-        return Encoding(tokens, present, lengths, lengths.mean(tokens), layers)
+        return Encoding(tokens, present, lengths, self.pooled(tokens, present, lengths, batch), layers)
 
     def _patches(self, batch: TileBatch) -> Float[Tensor, "tiles dates groups rows cols width"]:
         pixels = batch.standardised(self.spec, self.dtype).pixels
