@@ -113,7 +113,7 @@ def land_cover(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str
 
 
 def judged(encoder: Any, source: Any) -> dict[str, Any]:
-    """Accuracies of a linear probe: on the validation split, fitted and chosen on training units alone, and on the test split."""
+    """Of a linear probe: on the validation split, fitted and chosen on training units alone, and on the test split."""
     from manyviews.evaluate.embed import embed
     from manyviews.evaluate.linear_probe import LinearProbe
     from manyviews.evaluate.task import Embedded
@@ -158,7 +158,8 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
             encoder={"channels": job["channels"], "pools": job["pools"]},
             optim={"lr": job["lr"]},
             train={"steps": job["steps"], "batch_size": job["batch"], "seed": job["seed"], "folder": name, "device": device,
-                   "precision": "tf32" if device == "cuda" else "32", "log_every": 100, "watch_every": 10_000, "checkpoint_every": 10**6},
+                   "precision": "tf32" if device == "cuda" else "32", "log_every": 100, "watch_every": 10_000,
+                   "checkpoint_every": 10**6},
             track=None,
         )  # fmt: skip
         seconds = time.process_time() - begun

@@ -23,7 +23,8 @@ def low_frequencies(
     for axis, wanted in zip(axes, size, strict=True):
         # The frequency 0 stands at n // 2 and must stand at m // 2.
         spectrum = spectrum.narrow(axis, x.shape[axis] // 2 - wanted // 2, wanted)
-    return torch.fft.ifftn(torch.fft.ifftshift(spectrum, dim=axes), dim=axes, norm="forward").real.to(x.dtype)
+    small: Tensor = torch.fft.ifftn(torch.fft.ifftshift(spectrum, dim=axes), dim=axes, norm="forward")
+    return small.real.to(x.dtype)
 
 
 def styled(
@@ -46,7 +47,8 @@ def styled(
         inside = torch.fft.fftfreq(size, device=x.device).abs() <= share / 2
         near &= inside.reshape([-1 if place == axis else 1 for place in range(x.ndim - 2)])
     changed = torch.where(near, torch.polar(other.abs().expand_as(own.abs()), own.angle()), own)
-    return torch.fft.ifftn(changed, dim=axes).real.to(x.dtype)
+    back: Tensor = torch.fft.ifftn(changed, dim=axes)
+    return back.real.to(x.dtype)
 
 
 def _floating(x: Tensor) -> Tensor:
