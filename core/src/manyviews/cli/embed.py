@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from manyviews.cli.options import device_option
+from manyviews.cli.options import best_option, device_option
 
 if TYPE_CHECKING:
     from manyviews.engine.device import Device
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 @click.option("--tokens", is_flag=True, help="One vector a token, whatever the recipe's unit.")
 @click.option("--teacher", is_flag=True, help="The EMA teacher's weights in place of the student's.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@best_option
 @device_option
 def command(
-    run: Path, data: str, output: Path, form: str, tokens: bool, teacher: bool, batch_size: int, device: Device
+    run: Path, data: str, output: Path, form: str, tokens: bool, teacher: bool, batch_size: int, best: bool, device: Device
 ) -> None:
     """Embed DATA with the encoder of RUN (a run or checkpoint folder); one row a sample, in the order of the data.
 
@@ -35,11 +36,12 @@ def command(
     `embedding`. With a recipe of `unit: token`, or --tokens, there is one row a token, samples back to back. Rows are kept
     beside the output as they are computed: repeated after a kill, the same command goes on.
     """
+    from manyviews.engine.best import best_checkpoint
     from manyviews.engine.load import load_trained
     from manyviews.evaluate.embed import unit_form
     from manyviews.export.export import embeddings, export, weights_of, writer_for
 
-    trained = load_trained(run, teacher=teacher, device=device)
+    trained = load_trained(best_checkpoint(run) if best else run, teacher=teacher, device=device)
     writer = writer_for(output, trained.recipe.domain)
     source = trained.reading(data)
     writer.check(source)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from manyviews.cli.options import device_option
+from manyviews.cli.options import best_option, device_option
 
 if TYPE_CHECKING:
     from manyviews.engine.device import Device
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="PATH", help="Other data than the run's own, read as those were.")
 @click.option("--teacher", is_flag=True, help="The EMA teacher's weights in place of the student's.")
 @click.option("--max-labelled", type=click.IntRange(min=1), help="Labelled units at most from each split.")
+@best_option
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
@@ -30,6 +31,7 @@ def command(
     data: str | None,
     teacher: bool,
     max_labelled: int | None,
+    best: bool,
     device: Device,
     as_json: bool,
     csv_file: Path | None,
@@ -43,9 +45,11 @@ def command(
 
     if csv_file is not None and not csv_file.parent.is_dir():
         raise UserError(f"--csv: there is no folder {csv_file.parent}")
+    from manyviews.engine.best import best_checkpoint
     from manyviews.engine.judge import evaluate_run
 
-    table = evaluate_run(run, tasks=tasks, data=data, teacher=teacher, max_labelled=max_labelled, device=device)
+    place = best_checkpoint(run) if best else run
+    table = evaluate_run(place, tasks=tasks, data=data, teacher=teacher, max_labelled=max_labelled, device=device)
     if csv_file is not None:
         csv_file.write_text(table.to_csv(), encoding="utf-8")
     click.echo(table.to_json() if as_json else table.text())

@@ -14,6 +14,7 @@ from manyviews.errors import UserError
 COMMANDS = (
     "pretrain",
     "evaluate",
+    "checkpoints",
     "embed",
     "finetune",
     "predict",

@@ -11,3 +11,7 @@ device_option = click.option(
     show_default=True,
     help="Where the encoder works; auto: on an accelerator where there is one.",
 )
+
+best_option = click.option(
+    "--best", is_flag=True, help="The checkpoint that was best by the recipe's `train.best`, not the last."
+)

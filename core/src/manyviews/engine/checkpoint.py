@@ -41,6 +41,7 @@ def save(
     texts: Mapping[str, str],
     manifest: Mapping[str, Any],
     keep: int,
+    spare: int | None = None,
 ) -> Path:
     """Write `folder/step-N` and remove the oldest beyond `keep`.
 
@@ -51,6 +52,7 @@ def save(
         texts: Further files (name -> content).
         manifest: Facts about the checkpoint; has `step`.
         keep: Checkpoints to keep.
+        spare: Step whose checkpoint is kept however old it is.
 
     Raises:
         CheckpointError: It could not be written (disk full, no permission); nothing half-written is left.
@@ -74,7 +76,8 @@ def save(
     finally:
         shutil.rmtree(draft, ignore_errors=True)  # gone already unless the disk, or a second Ctrl-C, stopped us
     for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        if spare is None or old.name != f"step-{spare:08d}":
+            shutil.rmtree(old)
     return final
 
 

@@ -53,7 +53,7 @@ def evaluate_run(
     table = evaluate(
         {"untrained encoder": trained.untrained(), "pretrained encoder": trained.encoder},
         source,
-        _planned(trained.recipe, tasks, source),
+        planned_of(trained.recipe, tasks, source),
         unit=trained.recipe.unit,
         max_labelled=max_labelled,
         batch_size=trained.recipe.train.batch_size,
@@ -66,7 +66,7 @@ def evaluate_run(
     return table
 
 
-def _planned(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Planned, ...]:
+def planned_of(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Planned, ...]:
     """The tasks asked for, else those of the recipe's that the data have labels or pairs for; one that differs in form or
     rhythm alone is run once."""
     for name in tasks:

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 
 from manyviews import distributed
 from manyviews.engine import checkpoint
+from manyviews.engine.best import Best, Verdict
 from manyviews.engine.load import RECIPE, SPEC, load_into
 from manyviews.engine.loader import Order, Samples
 from manyviews.engine.mgda import MGDA
@@ -103,6 +104,7 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     evaluation = OnlineEvaluation(
         fitting, source, unit=recipe.unit, seed=recipe.train.seed, views=build_terms(recipe, source.spec)[0].views
     )
+    best = Best.of(recipe.train, evaluation.planned)
     launch(fabric, recipe.train)
     _name_left_out(tasks, source)
     mgda = MGDA.of(model) if recipe.combine == "mgda" else None
@@ -111,23 +113,22 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     if recipe.unit == "token" and evaluation.planned and fabric.is_global_zero:
         evaluation.units(trainer.plain.encoder)  # refuses labels that are not the tokens' before a run begins
     if start:
-        _restore(trainer, start)
+        _restore(trainer, best, start)
         _warn_of_changes(manifest, source)
     run = resumed or _new_run(recipe, name, fabric)
-    return _session(run, recipe, source, trainer, evaluation, resumed is not None).run_to_the_end()
+    plan = _Pretraining(trainer, evaluation, best)
+    return _session(run, recipe, source, plan, resumed is not None).run_to_the_end()
 
 
-def _session(
-    run: Run, recipe: Recipe, source: Source, trainer: Trainer, evaluation: OnlineEvaluation, resumed: bool
-) -> Session:
+def _session(run: Run, recipe: Recipe, source: Source, plan: _Pretraining, resumed: bool) -> Session:
     plugins = plugins_of(recipe)
     return Session(
         run,
         _record(run, recipe, source, plugins),
         recipe.track,
         source,
-        trainer,
-        _Pretraining(trainer, evaluation),
+        plan.trainer,
+        plan,
         texts={RECIPE: to_yaml(recipe), SPEC: source.spec.model_dump_json(indent=1)},
         keep=recipe.train.keep_checkpoints,
         plugins=plugins,
@@ -140,7 +141,7 @@ def _session(
 def _report(run: Run, recipe: Recipe, source: Source, trainer: Trainer) -> Path:
     from manyviews.report.make import write_report
 
-    return write_report(run, recipe, source, trainer.plain.encoder)
+    return write_report(run, recipe, source, plan.trainer.plain.encoder)
 
 
 def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str]) -> RunRecord:
@@ -171,17 +172,22 @@ class _Pretraining:
     trainer: Trainer
     evaluation: OnlineEvaluation
 
-    stops = False
+    best: Best | None
+
+    @property
+    def decides(self) -> bool:
+        return self.best is not None
 
     def due(self, step: int) -> bool:
         return bool(self.evaluation.due(step, last=step == self.trainer.steps))
 
-    def evaluate(self, step: int, log: Log) -> bool:
-        log(step, self.evaluation(self.trainer.plain.encoder, step, last=step == self.trainer.steps))
-        return False
+    def evaluate(self, step: int, log: Log) -> Verdict:
+        readings = self.evaluation(self.trainer.plain.encoder, step, last=step == self.trainer.steps)
+        log(step, readings)
+        return "on" if self.best is None else self.best.look(step, readings)
 
     def state(self) -> dict[str, Any]:
-        return {}
+        return {} if self.best is None else {"best": self.best.state()}
 
     def ended(self, step: int, log: Log) -> None:
         """Nothing more: the last step is evaluated as any other."""
@@ -261,9 +267,12 @@ def _prepare(source: Source, order: Order, model: Model) -> None:
             term.objective.prepare(model.encoder, batches)
 
 
-def _restore(trainer: Trainer, folder: Path) -> None:
+def _restore(trainer: Trainer, best: Best | None, folder: Path) -> None:
     load_into(trainer.plain, checkpoint.read_weights(folder), folder)
-    trainer.restore(checkpoint.read_trainer(folder))
+    state = checkpoint.read_trainer(folder)
+    trainer.restore(state)
+    if best is not None:
+        best.restore(state["best"])
 
 
 def _warn_of_changes(manifest: Mapping[str, Any], source: Source) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manyviews.engine import checkpoint
+from manyviews.engine.best import best_checkpoint
 from manyviews.errors import UserError
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
@@ -59,6 +60,11 @@ class Run:
     def checkpoint(self) -> Path:
         """The newest checkpoint."""
         return checkpoint.last(self.folder)
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best step, by `train.best`."""
+        return best_checkpoint(self.folder)
 
     def metrics(self) -> Iterator[Entry]:
         """The journal, line by line: step, time in ms, metrics."""

@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from manyviews import distributed
 from manyviews.engine import checkpoint
+from manyviews.engine.best import Best, Verdict
 from manyviews.engine.run import Run
 from manyviews.engine.skipped import list_skipped
 from manyviews.engine.trainer import Trainer
@@ -32,20 +33,25 @@ class Plan(Protocol):
     """What a kind of run does beside training."""
 
     @property
-    def stops(self) -> bool:
-        """Whether `evaluate` may end the run before its last step."""
+    def decides(self) -> bool:
+        """Whether `evaluate` may want a checkpoint, or end the run before its last step."""
         ...
 
     def due(self, step: int) -> bool:
         """Whether there is something to evaluate after this step: a function of the step alone, alike on all processes."""
         ...
 
-    def evaluate(self, step: int, log: Log) -> bool:
-        """After a step where it is due; True: the run is to end here."""
+    def evaluate(self, step: int, log: Log) -> Verdict:
+        """After a step where it is due: whether to go on, to keep a checkpoint of this step, or to end here."""
         ...
 
     def state(self) -> dict[str, Any]:
         """What of it a checkpoint's trainer.pt holds."""
+        ...
+
+    @property
+    def best(self) -> Best | None:
+        """The best step, whose checkpoint is kept; None where none is chosen so."""
         ...
 
     def ended(self, step: int, log: Log) -> None:
@@ -79,7 +85,7 @@ class Session:
     def run_to_the_end(self) -> Run:
         """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
         if not self.trainer.fabric.is_global_zero:
-            follow = self.trainer.train(lambda step, metrics: None, lambda step: self._agree(step, False), lambda: None)
+            follow = self.trainer.train(lambda step, metrics: None, lambda step: self._agree(step, "on"), lambda: None)
             return replace(self.run, stopped=follow)
         self._start_tracking()  # and with it take the run's lock
         checkpoint.sweep(self.checkpoints)
@@ -110,18 +116,19 @@ class Session:
         if (listed := list_skipped(self.source.skipped, self.run.folder)) is not None:
             self.tracker.artifact(listed)
 
-    def _evaluate(self, step: int) -> bool:
-        """Whether the run is to end before its last step."""
-        enough = self._agree(step, self.plan.due(step) and self.plan.evaluate(step, self.journal.log))
-        if enough or step == self.trainer.steps:
+    def _evaluate(self, step: int) -> Verdict:
+        verdict = self._agree(step, self.plan.evaluate(step, self.journal.log) if self.plan.due(step) else "on")
+        if verdict == "end" or step == self.trainer.steps:
             self.plan.ended(step, self.journal.log)
-        return enough
+        return verdict
 
-    def _agree(self, step: int, enough: bool) -> bool:
-        """The first process alone evaluates; where it may end the run, the others are told."""
-        if not self.plan.stops or not self.plan.due(step) or distributed.size() == 1:
-            return enough
-        return distributed.highest([int(enough)])[0] > 0
+    def _agree(self, step: int, verdict: Verdict) -> Verdict:
+        """The first process alone evaluates; what it decides, the others are told."""
+        if not self.plan.decides or not self.plan.due(step) or distributed.size() == 1:
+            return verdict
+        verdicts = get_args(Verdict)
+        agreed: Verdict = verdicts[distributed.highest([verdicts.index(verdict)])[0]]
+        return agreed
 
     @property
     def checkpoints(self) -> Path:
@@ -143,7 +150,10 @@ class Session:
                 "tracking_run": self.tracker.run_id,
             },
             keep=self.keep,
+            spare=best.step if (best := self.plan.best) is not None else None,
         )
+        if best is not None and best.step is not None:
+            best.write(self.run.folder)
 
     def _store_model(self, status: str) -> None:
         """The last checkpoint, and of a finished run the encoder as a model, beside the metrics."""

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from manyviews.batch import Batch
+from manyviews.engine.best import Verdict
 from manyviews.engine.collapse import CollapseWatch
 from manyviews.engine.learner import Learner, Step
 from manyviews.engine.loader import Order, Reader, on_device, read
@@ -77,7 +78,7 @@ class Trainer:
         self.norms, self.watch = Window(), CollapseWatch()  # norms are of averaged gradients, alike on all processes
         self.pace = Pace(fabric.world_size)
 
-    def train(self, report: Report, evaluate: Callable[[int], bool], save: Callable[[], None]) -> signal.Signals | None:
+    def train(self, report: Report, evaluate: Callable[[int], Verdict], save: Callable[[], None]) -> signal.Signals | None:
         """Run to the end, until `evaluate` has seen enough, or to a signal, which is returned; the last step is saved."""
         train = self.recipe.train
         samples = train.batch_size * train.accumulate * self.fabric.world_size
@@ -91,9 +92,10 @@ class Trainer:
                     self._read(report, bar)
                 if self.plain.watched and (self.step == 1 or self.step % train.watch_every == 0):
                     self._look(batches[-1], report, bar)
-                if evaluate(self.step):
+                verdict = evaluate(self.step)
+                if verdict == "end":
                     self.steps, done = self.step, True  # for good: a resumed run has ended too
-                if done or (train.checkpoint_every and self.step % train.checkpoint_every == 0):
+                if done or verdict == "keep" or (train.checkpoint_every and self.step % train.checkpoint_every == 0):
                     self._settle()
                     save()
                 if done:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from manyviews.batch import Batch
 from manyviews.engine import checkpoint
+from manyviews.engine.best import Verdict
 from manyviews.engine.load import ANSWERS, FINETUNE, RECIPE, SPEC, load_into
 from manyviews.engine.loader import Order
 from manyviews.engine.parts import plugins_of
@@ -74,7 +75,10 @@ class Choice:
     rows: Mapping[str, Int[np.ndarray, "rows"]]
     """Split -> labelled units."""
     result: dict[str, Any] = field(default_factory=dict)
-    best: tuple[int, float] | None = None
+    reached: tuple[int, float] | None = None
+    """The best step and its value, higher being better."""
+    best: None = None
+    """The best weights are kept here, not as a checkpoint of their own."""
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -82,29 +86,28 @@ class Choice:
         return self.work.settings.choose == "best" and len(self.rows["valid"]) > 0
 
     @property
-    def stops(self) -> bool:
+    def decides(self) -> bool:
         return self.choosing and self.work.settings.patience is not None
 
     def due(self, step: int) -> bool:
         return step % self.every == 0 or step == self.steps
 
-    def evaluate(self, step: int, log: Log) -> bool:
-        """Whether the fit is to end here."""
-        if not self.due(step) or not len(self.rows["valid"]):
-            return False
+    def evaluate(self, step: int, log: Log) -> Verdict:
+        if not len(self.rows["valid"]):
+            return "on"
         valid = self._scores("valid")
         log(step, {f"valid/{name}": value for name, value in valid.items()})
         if not self.choosing:
             self.result |= {"step": step, "valid": valid}
-            return False
+            return "on"
         by = self.work.task.chosen_by
         value = valid[by] if self.work.task.better[by] == "higher" else -valid[by]
-        if self.best is None or value > self.best[1]:
-            self.best = (step, value)
+        if self.reached is None or value > self.reached[1]:
+            self.reached = (step, value)
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in self.learner.state_dict().items()}
             self.result |= {"step": step, "valid": valid}
         patience = self.work.settings.patience
-        return patience is not None and step - self.best[0] >= patience * self.every
+        return "end" if patience is not None and step - self.reached[0] >= patience * self.every else "on"
 
     def ended(self, step: int, log: Log) -> None:
         """Go back to the best step and report the test units."""
@@ -122,12 +125,12 @@ class Choice:
         return dict(scores)
 
     def state(self) -> dict[str, Any]:
-        return {"choice": {"best": self.best, "weights": self.weights, "result": self.result}}
+        return {"choice": {"reached": self.reached, "weights": self.weights, "result": self.result}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint's trainer.pt."""
         kept = state["choice"]
-        self.best, self.weights, self.result = kept["best"] and tuple(kept["best"]), kept["weights"], kept["result"]
+        self.reached, self.weights, self.result = kept["reached"], kept["weights"], kept["result"]
 
 
 def fit(fabric: Fabric, work: Work, case: Case, chosen: Int[np.ndarray, "chosen"], study: Run) -> Run:

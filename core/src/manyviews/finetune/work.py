@@ -13,6 +13,7 @@ from torch import Tensor
 from manyviews.downstream import Downstream, LabelledUnits, Net
 from manyviews.encoder import Encoder
 from manyviews.engine import checkpoint
+from manyviews.engine.best import best_checkpoint
 from manyviews.engine.load import RECIPE, SPEC, encoder_weights, load_into
 from manyviews.engine.parts import build_encoder, build_source, read_spec
 from manyviews.errors import RecipeError
@@ -48,7 +49,7 @@ class Work:
         Raises:
             UserError: Checkpoint, settings or data cannot be used.
         """
-        folder = checkpoint.last(Path(settings.run))
+        folder = best_checkpoint(Path(settings.run)) if settings.best else checkpoint.last(Path(settings.run))
         checkpoint.read_manifest(folder)
         recipe = resolve(load_recipe(folder / RECIPE, over))
         spec = read_spec(recipe, (folder / SPEC).read_text(encoding="utf-8"))

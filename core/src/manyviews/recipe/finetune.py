@@ -59,6 +59,7 @@ class Finetune(Strict):
     """Everything that a finetuning is made of, beside the run whose encoder it begins with."""
 
     run: str = Field(description="Folder of the pretraining run, or of one of its checkpoints.")
+    best: bool = Field(False, description="Begin with the checkpoint that was best by the run's `train.best`, not the last.")
     teacher: bool = Field(False, description="Begin with the EMA teacher's weights in place of the student's.")
     task: Part | None = Field(
         None, description="Component of kind downstream; null: classification or regression, as labels are."

@@ -152,6 +152,14 @@ class Train(Strict):
     )
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between two checkpoints; null: at the end only.")
     keep_checkpoints: PositiveInt = 2
+    best: str | None = Field(
+        None,
+        description="Reading of an evaluation by which the best step's checkpoint is kept, too: `eval/lidar/lidar`, without "
+        "labels; `eval/linear_probe/accuracy`. null: none.",
+    )
+    patience: PositiveInt | None = Field(
+        None, description="Looks at `best` without a better one after which the run ends; null: it runs to its end."
+    )
     watch_every: PositiveInt = Field(100, description="Steps between two looks at the embedding for signs of collapse.")
     folder: str = Field("runs", description="Where run folders are made.")
 
@@ -159,6 +167,8 @@ class Train(Strict):
     def one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either `steps` or `epochs`")
+        if self.patience is not None and self.best is None:
+            raise ValueError("`patience` counts looks at `best`: say which reading that is")
         return self
 
 
