@@ -7,11 +7,10 @@ from pathlib import Path
 
 from manyviews.engine import checkpoint
 from manyviews.engine.device import Device
-from manyviews.engine.judge import planned_of
+from manyviews.engine.judge import judge
 from manyviews.engine.load import load_trained
-from manyviews.engine.parts import build_source, build_terms
+from manyviews.engine.parts import build_source
 from manyviews.errors import CheckpointError
-from manyviews.evaluate.run import evaluate
 from manyviews.evaluate.table import ResultTable
 
 LABEL_FREE = ("effective_rank", "lidar", "alignment_uniformity", "spread")
@@ -45,16 +44,13 @@ def judge_checkpoints(
     trained = {folder.name: load_trained(folder, teacher=teacher, device=device) for folder in folders}
     last = trained[folders[-1].name]
     source = build_source(last.recipe, last.spec) if data is None else last.reading(data)
-    return evaluate(
+    return judge(
+        last.recipe,
         {name: each.encoder for name, each in trained.items()},
         source,
-        planned_of(last.recipe, tasks, source),
-        unit=last.recipe.unit,
-        forms=None if last.recipe.unit == "token" else ("pooled",),
+        tasks,
         raw=False,
+        forms=None if last.recipe.unit == "token" else ("pooled",),
         max_labelled=max_units,
         max_unlabelled=max_units,
-        batch_size=last.recipe.train.batch_size,
-        seed=last.recipe.train.seed,
-        views=build_terms(last.recipe, last.spec)[0].views,
     )

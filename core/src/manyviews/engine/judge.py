@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from manyviews.encoder import Encoder
 from manyviews.engine.device import Device
 from manyviews.engine.load import Trained, load_trained
-from manyviews.engine.parts import build_source, build_tasks, build_terms
+from manyviews.engine.parts import build_sets, build_source, build_tasks, build_terms
 from manyviews.engine.run import Run
 from manyviews.errors import UserError
-from manyviews.evaluate.plan import Planned, missing, plan
+from manyviews.evaluate.embed import Form
+from manyviews.evaluate.plan import Planned, missing
 from manyviews.evaluate.run import evaluate
 from manyviews.evaluate.table import ResultTable
 from manyviews.plugins.registry import registry
@@ -50,36 +52,67 @@ def evaluate_run(
     trained = load_trained(place, teacher=teacher, device=device)
     if source is None:
         source = build_source(trained.recipe, trained.spec) if data is None else trained.reading(data)
-    table = evaluate(
-        {"untrained encoder": trained.untrained(), "pretrained encoder": trained.encoder},
-        source,
-        planned_of(trained.recipe, tasks, source),
-        unit=trained.recipe.unit,
-        max_labelled=max_labelled,
-        batch_size=trained.recipe.train.batch_size,
-        seed=trained.recipe.train.seed,
-        views=build_terms(trained.recipe, trained.spec)[0].views,
-    )
+    encoders = {"untrained encoder": trained.untrained(), "pretrained encoder": trained.encoder}
+    table = judge(trained.recipe, encoders, source, tasks, max_labelled=max_labelled)
     own = not (tasks or data or teacher or max_labelled)
     if own and (Path(place) / "recipe.yaml").is_file() and (Path(place) / "checkpoints").is_dir():
         _keep(Run.open(place), trained, table)
     return table
 
 
-def planned_of(recipe: Recipe, tasks: Sequence[str], source: Source) -> tuple[Planned, ...]:
-    """The tasks asked for, else those of the recipe's that the data have labels or pairs for; one that differs in form or
-    rhythm alone is run once."""
+def judge(
+    recipe: Recipe,
+    encoders: Mapping[str, Encoder],
+    source: Source,
+    tasks: Sequence[str] = (),
+    *,
+    raw: bool = True,
+    forms: Sequence[Form] | None = None,
+    max_labelled: int | None = None,
+    max_unlabelled: int = 10_000,
+) -> ResultTable:
+    """Encoders beside one another, by the tasks asked for, else by the recipe's, each on its labelled set."""
+    recipe = _asked(recipe, tasks)
+    sets = build_sets(recipe, source)
+    planned = _planned(recipe, sets, keep_all=bool(tasks))
+    tables = [
+        evaluate(
+            encoders,
+            sets[name],
+            [item for item in planned if item.set == name],
+            unit=recipe.unit,
+            forms=forms,
+            raw=raw,
+            max_labelled=max_labelled,
+            max_unlabelled=max_unlabelled,
+            batch_size=recipe.train.batch_size,
+            seed=recipe.train.seed,
+            views=build_terms(recipe, source.spec)[0].views,
+        )
+        for name in dict.fromkeys(item.set for item in planned)
+    ]
+    notes = dict.fromkeys(note for table in tables for note in table.notes)
+    return ResultTable(tuple(row for table in tables for row in table.rows), tuple(notes))
+
+
+def _asked(recipe: Recipe, tasks: Sequence[str]) -> Recipe:
+    """The recipe, with the tasks asked for in place of its own; what is wrong with those is not the recipe file's."""
     for name in tasks:
         registry().component("task", name, recipe.domain, key="task")
-    if tasks:  # asked for here, so what is wrong with them is not the recipe file's
+    if tasks:
         asked = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
-        recipe = asked.written(Origins())
+        return asked.written(Origins())
     if not recipe.evaluate:
         raise UserError(
             "the run's recipe names no tasks under `evaluate`; give some: --task linear_probe --task effective_rank"
         )
-    planned = plan(recipe.evaluate, [item.task for item in build_tasks(recipe)], every_form=True)
-    return planned if tasks else tuple(item for item in planned if missing(item.task, source) is None)
+    return recipe
+
+
+def _planned(recipe: Recipe, sets: Mapping[str | None, Source], *, keep_all: bool) -> tuple[Planned, ...]:
+    """The tasks that their data have labels or pairs for; one that differs in form or rhythm alone is run once."""
+    planned = build_tasks(recipe, every_form=True)
+    return planned if keep_all else tuple(item for item in planned if missing(item.task, sets[item.set]) is None)
 
 
 def _keep(run: Run, trained: Trained, table: ResultTable) -> None:

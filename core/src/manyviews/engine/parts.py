@@ -8,7 +8,7 @@ import torch
 
 from manyviews.encoder import Encoder
 from manyviews.engine.model import Part
-from manyviews.errors import UserError
+from manyviews.errors import RecipeError, UserError
 from manyviews.evaluate.plan import Planned, plan
 from manyviews.evaluate.task import Task
 from manyviews.look.style import require_matplotlib
@@ -38,6 +38,27 @@ def build_source(recipe: Recipe, spec: Spec | None = None) -> Source:
     with located(recipe):
         component = registry().component("source", recipe.data.source, recipe.domain)
         return cast(Source, build(component, recipe.data.parameters, key="data", spec=spec))
+
+
+def build_sets(recipe: Recipe, source: Source) -> dict[str | None, Source]:
+    """The labelled sets that the recipe's tasks are run on, by name, read as the run's own data (None) were.
+
+    Raises:
+        RecipeError: A task names a set that `sets` does not.
+    """
+    found: dict[str | None, Source] = {None: source}
+    with located(recipe):
+        for place, evaluation in enumerate(recipe.evaluate):
+            name = evaluation.set
+            if name not in found and name is not None:
+                if name not in recipe.sets:
+                    there = ", ".join(recipe.sets) or "none"
+                    key = f"evaluate.{place}.set"
+                    raise RecipeError(f"{key}: {name!r} is no set; `sets` has: {there}", key=key)
+                component = registry().component("source", recipe.data.source, recipe.domain)
+                given = {**recipe.data.parameters, **recipe.sets[name]}
+                found[name] = cast(Source, build(component, given, key=f"sets.{name}", spec=source.spec))
+    return found
 
 
 def build_encoder(recipe: Recipe, spec: Spec) -> Encoder:
@@ -75,14 +96,14 @@ def _check_fit(recipe: Recipe, objective: Facts, views: Facts, prefix: str) -> N
     check_fit(objective, views, offers, unit=recipe.unit, domain=recipe.domain, key=f"{prefix}objective")
 
 
-def build_tasks(recipe: Recipe) -> tuple[Planned, ...]:
-    """The recipe's evaluation tasks."""
+def build_tasks(recipe: Recipe, *, every_form: bool = False) -> tuple[Planned, ...]:
+    """The recipe's evaluation tasks (see `plan`)."""
     tasks = []
     with located(recipe):
         for place, evaluation in enumerate(recipe.evaluate):
             component = registry().component("task", evaluation.task, recipe.domain)
             tasks.append(cast(Task, build(component, evaluation.parameters, key=f"evaluate.{place}")))
-    return plan(recipe.evaluate, tasks)
+    return plan(recipe.evaluate, tasks, every_form=every_form)
 
 
 def build_renderer(recipe: Recipe, spec: Spec) -> Renderer:

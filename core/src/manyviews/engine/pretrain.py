@@ -21,7 +21,7 @@ from manyviews.engine.load import RECIPE, SPEC, load_into
 from manyviews.engine.loader import Order, Samples
 from manyviews.engine.mgda import MGDA
 from manyviews.engine.model import Model
-from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms, plugins_of, read_spec
+from manyviews.engine.parts import build_encoder, build_sets, build_source, build_tasks, build_terms, plugins_of, read_spec
 from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
 from manyviews.engine.session import Log, Session, plain
@@ -29,8 +29,8 @@ from manyviews.engine.surroundings import own_generators, own_settings
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError, keyed
 from manyviews.evaluate.embed import evaluating
-from manyviews.evaluate.online import OnlineEvaluation
 from manyviews.evaluate.plan import Need, Planned, missing
+from manyviews.evaluate.sets import OnlineSets
 from manyviews.plugins.registry import registry
 from manyviews.recipe.errors import located
 from manyviews.recipe.load import load_recipe, to_yaml
@@ -100,18 +100,18 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     if start is None:
         _prepare(source, order, model)
     tasks = build_tasks(recipe)
-    fitting = [item for item in tasks if missing(item.task, source) is None]
-    evaluation = OnlineEvaluation(
-        fitting, source, unit=recipe.unit, seed=recipe.train.seed, views=build_terms(recipe, source.spec)[0].views
-    )
+    sets = build_sets(recipe, source)
+    fitting = [item for item in tasks if missing(item.task, sets[item.set]) is None]
+    views = build_terms(recipe, source.spec)[0].views
+    evaluation = OnlineSets.of(fitting, sets, unit=recipe.unit, seed=recipe.train.seed, views=views)
     best = Best.of(recipe.train, evaluation.planned)
     launch(fabric, recipe.train)
-    _name_left_out(tasks, source)
+    _name_left_out(tasks, sets)
     mgda = MGDA.of(model) if recipe.combine == "mgda" else None
     mine = replace(order, rank=fabric.global_rank)
     trainer = Trainer(fabric, recipe, Samples(source), mine, model, steps_of(recipe.train, order), mgda)
     if recipe.unit == "token" and evaluation.planned and fabric.is_global_zero:
-        evaluation.units(trainer.plain.encoder)  # refuses labels that are not the tokens' before a run begins
+        evaluation.check(trainer.plain.encoder)  # refuses labels that are not the tokens' before a run begins
     if start:
         _restore(trainer, best, start)
         _warn_of_changes(manifest, source)
@@ -134,14 +134,16 @@ def _session(run: Run, recipe: Recipe, source: Source, plan: _Pretraining, resum
         plugins=plugins,
         log_model=recipe.track is not None and recipe.track.log_model,
         resumed=resumed,
-        report=partial(_report, run, recipe, source, trainer) if recipe.track is not None and recipe.track.report else None,
+        report=partial(_report, run, recipe, source, plan.trainer)
+        if recipe.track is not None and recipe.track.report
+        else None,
     )
 
 
 def _report(run: Run, recipe: Recipe, source: Source, trainer: Trainer) -> Path:
     from manyviews.report.make import write_report
 
-    return write_report(run, recipe, source, plan.trainer.plain.encoder)
+    return write_report(run, recipe, source, trainer.plain.encoder)
 
 
 def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str]) -> RunRecord:
@@ -170,7 +172,7 @@ class _Pretraining:
     """What pretraining does beside training: its recipe's tasks, when they are due."""
 
     trainer: Trainer
-    evaluation: OnlineEvaluation
+    evaluation: OnlineSets
 
     best: Best | None
 
@@ -193,10 +195,10 @@ class _Pretraining:
         """Nothing more: the last step is evaluated as any other."""
 
 
-def _name_left_out(tasks: Sequence[Planned], source: Source) -> None:
+def _name_left_out(tasks: Sequence[Planned], sets: Mapping[str | None, Source]) -> None:
     """Tasks that need labels or pairs, where the data have none."""
     for lack in get_args(Need):
-        without = ", ".join(item.name for item in tasks if missing(item.task, source) == lack)
+        without = ", ".join(item.name for item in tasks if missing(item.task, sets[item.set]) == lack)
         if without and distributed.rank() == 0:
             print(f"The data have no {lack}: {without} left out of the evaluation", file=sys.stderr)
 

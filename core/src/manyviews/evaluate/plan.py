@@ -24,6 +24,8 @@ class Planned:
     every: int | None = None
     """Steps between two runs; None: at the end only."""
     form: Literal["pooled", "flat"] = "pooled"
+    set: str | None = None
+    """Labelled set that it is run on; None: the run's own data."""
 
     def due(self, step: int, last: bool) -> bool:
         return last or (self.every is not None and step > 0 and step % self.every == 0)
@@ -33,16 +35,16 @@ def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form
     """The evaluations of a recipe and, in the same order, the tasks built from them.
 
     Named as the recipe says, else by the task (`linear_probe`), with `_by_group` where groups are held out in turn
-    (`_5_folds`), with `_flat` for the flat form, and numbered from the
+    (`_5_folds`), with `_on_<set>` for a set of its own, with `_flat` for the flat form, and numbered from the
     second of a name on.
     With `every_form` (offline, where each task runs in every form) evaluations that differ in form or rhythm alone
     are one, and no name tells a form.
     """
     seen: Counter[str] = Counter()
     planned: list[Planned] = []
-    kinds: list[tuple[str, Folds | None, dict[str, Any]]] = []
+    kinds: list[tuple[str, str | None, Folds | None, dict[str, Any]]] = []
     for evaluation, task in zip(evaluations, tasks, strict=True):
-        kind = (evaluation.task, evaluation.folds, evaluation.parameters)
+        kind = (evaluation.task, evaluation.set, evaluation.folds, evaluation.parameters)
         if every_form and kind in kinds:
             continue
         kinds.append(kind)
@@ -51,10 +53,12 @@ def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form
             task = CrossValidated(task, evaluation.folds)
             by = "by_group" if evaluation.folds == "leave_one_group_out" else f"{evaluation.folds}_folds"
             name = evaluation.name or f"{name}_{by}"
+        if evaluation.set is not None:
+            name = evaluation.name or f"{name}_on_{evaluation.set}"
         name = name if every_form or evaluation.form == "pooled" else f"{name}_{evaluation.form}"
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
-        planned.append(Planned(unique, task, evaluation.every, evaluation.form))
+        planned.append(Planned(unique, task, evaluation.every, evaluation.form, evaluation.set))
     return tuple(planned)
 
 

@@ -3,7 +3,7 @@
 - Mappings merge key by key; lists and scalars replace.
 - A component's parameters belong to that component. Where the upper one names another (`objective.name`, `data.source`,
   an evaluation's `task`), the parameters below are dropped rather than handed to a part that does not know them; an
-  evaluation keeps its `every` and `folds`.
+  evaluation keeps its `every`, `folds` and `set`.
 - Where two keys exclude each other, the one given above displaces the one below: `train.steps` and `train.epochs`, a list of
   `terms` and one `views` and `objective`.
 - A mapping whose keys are numbers, laid over a list, changes those elements: `evaluate.0.every=10`. The number after the
@@ -17,7 +17,7 @@ from manyviews.recipe.tree import Node, Path, dotted
 
 CHOICES = {"data": "source", "encoder": "name", "views": "name", "objective": "name", "evaluate": "task", "task": "name"}
 """Where a component stands -> the key that names it."""
-KEPT = {"evaluate": ("every", "folds")}
+KEPT = {"evaluate": ("every", "folds", "set")}
 """What beside a component's parameters stands there."""
 
 DISPLACES: dict[Path, dict[str, tuple[str, ...]]] = {

@@ -179,6 +179,7 @@ class Evaluation(Strict):
 
     task: str
     name: str | None = Field(None, description="What its metrics are called; null: as the task.")
+    set: str | None = Field(None, description="One of `sets`, whose labels it is about; null: the run's own data.")
     every: PositiveInt | None = None
     folds: Annotated[int, Field(ge=2)] | Literal["leave_one_group_out"] | None = Field(
         None,
@@ -235,6 +236,10 @@ class Recipe(Strict):
     optim: Optim = Optim()
     train: Train
     evaluate: list[Evaluation] = Field(default_factory=list)
+    sets: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Further labelled sets, by name, each what is laid over `data`: `{speaker: {target: speaker}}`.",
+    )
     renderer: Part | None = Field(
         None, description="How samples are drawn in pictures and reports; null: the domain's own way."
     )
