@@ -26,6 +26,7 @@ COMMANDS = (
     "new-plugin",
     "check-plugin",
     "runs",
+    "sweep",
     "doctor",
     "demo",
 )
