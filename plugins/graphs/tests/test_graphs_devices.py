@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -69,13 +70,14 @@ def model_and_batch(name: str, folder: Path, **overrides: Any) -> tuple[Model, G
 
 
 class DevicesNamed(TorchFunctionMode):
-    """Refuses to make a tensor whose device nobody names: it would be on the CPU beside a batch that is not."""
+    """Refuses to make a tensor whose device we do not name: it would be on the CPU beside a batch that is not."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        assert func not in MAKERS or kwargs.get("device") is not None, f"{func.__name__} without a device"
+        ours = sys._getframe(1).f_globals["__name__"].startswith("manyviews")  # torch makes some for itself
+        assert not (ours and func in MAKERS and kwargs.get("device") is None), f"{func.__name__} without a device"
         return func(*args, **kwargs)
 
 
