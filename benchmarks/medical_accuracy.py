@@ -1,0 +1,226 @@
+"""What pretraining brings to segmentation with few labels: hippocampus (MSD Task04), 4, 8 and 16 labelled volumes.
+
+    python benchmarks/medical_accuracy.py --data DATA/medical/msd_hippocampus --out results.jsonl --device cuda --jobs 6
+    python benchmarks/medical_accuracy.py --quick
+
+Each recipe is pretrained on the training volumes (70%) without labels; then its encoder is finetuned with few labelled volumes
+beside the same encoder from scratch: the same labels, steps, augmentation and head. Reported on the test volumes (20%), at
+the files' own spacing, by the last step: no choice was made on them. Pretraining comes first, one process a recipe; then one
+process for each (recipe, seed, budget), `--jobs` at a time, 4 labels first. A line is written for each finished fit, and what has a line
+is not run again. Prints a Markdown table and, as its last line, one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+RECIPES = {"volume_fusion": 1200, "mae": 3000, "simclr": 800}
+"""Recipe -> steps of pretraining."""
+GOAL = 0.02
+"""Gain in mean Dice with 4 labelled volumes."""
+UNET = {"volume_fusion", "simclr"}
+"""Recipes of the same encoder, whose fits from scratch are the same ones."""
+
+
+def pretrain(name: str, arguments: argparse.Namespace) -> None:
+    """One recipe, on the training volumes."""
+    import manyviews as mv
+
+    train = {"steps": arguments.pretrain_steps or RECIPES[name], "epochs": None, "folder": str(arguments.work / name)}
+    train |= {"device": arguments.device, "threads": 1, "watch_every": 1_000_000, "seed": 0}
+    data = data_of(arguments)
+    began, cpu = time.monotonic(), time.process_time()
+    run = mv.pretrain(f"medical/{name}", data=data, encoder=encoder_of(name, arguments), train=train, evaluate=[], track=None)
+    cost = {"seconds": round(time.monotonic() - began), "cpu_seconds": round(time.process_time() - cpu)}
+    print(json.dumps({"run": str(run.folder), **cost}))
+
+
+def finetune(name: str, labels: int, seed: int, run: str, arguments: argparse.Namespace) -> None:
+    """One recipe with so many labelled volumes: every subset, pretrained and, once for each encoder, from scratch."""
+    import manyviews as mv
+
+    steps = arguments.finetune_steps
+    train = {"steps": steps, "batch_size": 4, "seed": seed, "folder": str(arguments.work / "fits")}
+    train |= {"device": arguments.device, "threads": 1, "watch_every": 1_000_000, "checkpoint_every": 1_000_000}
+    study = mv.finetune(
+        run,
+        task={"name": "medical/segmentation"},
+        data={"crops": 1},
+        labels=[labels],
+        subsets=arguments.subsets,
+        scratch=name not in UNET or name == "volume_fusion",
+        choose="last",
+        every=steps,
+        optim={"lr": 1e-3},
+        train=train,
+        track=None,
+    )
+    print(json.dumps(study.results()))
+
+
+def data_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Whole volumes nearly, since these are small; the splits are of volumes, which are of a patient each."""
+    crop = [16, 24, 16] if arguments.quick else [40, 56, 40]
+    splits = {"valid": 0.1, "test": 0.2}
+    return {"path": str(arguments.data), "crop": crop, "crops": 4, "splits": splits, "cache": str(arguments.work / "cache")}
+
+
+def encoder_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The recipe's own; at `--quick` a small one."""
+    if not arguments.quick:
+        return {"channels": arguments.channels} if name in UNET and arguments.channels else {}
+    return {"channels": 4} if name in UNET else {"width": 48, "depth": 2, "heads": 2}
+
+
+def in_its_own_process(arguments: argparse.Namespace, *job: str) -> dict[str, Any] | list[dict[str, Any]]:
+    """With one thread; what went wrong is an `error` in the result."""
+    words = [
+        sys.executable,
+        __file__,
+        "--data",
+        str(arguments.data),
+        "--device",
+        arguments.device,
+        "--work",
+        str(arguments.work),
+    ]
+    words += ["--pretrain-steps", str(arguments.pretrain_steps), "--finetune-steps", str(arguments.finetune_steps)]
+    words += [
+        "--subsets",
+        str(arguments.subsets),
+        "--channels",
+        str(arguments.channels),
+        *(["--quick"] if arguments.quick else []),
+        "--job",
+        *job,
+    ]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    try:
+        done = subprocess.run(words, env=os.environ | one, capture_output=True, text=True, timeout=arguments.limit)
+    except subprocess.TimeoutExpired:
+        return {"error": [f"not finished after {arguments.limit:.0f} s"]}
+    if done.returncode:
+        return {"error": done.stderr.strip().splitlines()[-15:]}
+    found: dict[str, Any] | list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """All of it; lines of the file are kept."""
+    done = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.is_file() else []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        # The cache is written once, by the first; the others find it.
+        runs = dict(
+            zip(arguments.recipes, pool.map(lambda n: in_its_own_process(arguments, n), arguments.recipes), strict=True)
+        )
+        for name, run in runs.items():
+            print(name, run, file=sys.stderr, flush=True)
+        jobs = [(n, k, s) for k in arguments.labels for s in range(arguments.seeds) for n in arguments.recipes]
+        left = [job for job in jobs if "run" in runs[job[0]] and not has(done, *job)]
+        for (name, labels, seed), results in zip(left, pool.map(lambda j: fits(arguments, runs, *j), left), strict=True):
+            for result in results if isinstance(results, list) else [results]:
+                done.append({"recipe": name, "labels": labels, "seed": seed, **result, "pretraining": runs[name]})
+                with arguments.out.open("a") as file:
+                    file.write(json.dumps(done[-1]) + "\n")
+    return done
+
+
+def fits(arguments: argparse.Namespace, runs: dict[str, Any], name: str, labels: int, seed: int) -> Any:
+    """The fits of one job."""
+    return in_its_own_process(arguments, name, str(labels), str(seed), runs[name]["run"])
+
+
+def has(done: list[dict[str, Any]], name: str, labels: int, seed: int) -> bool:
+    """Whether a job has lines already."""
+    return any((d["recipe"], d["labels"], d["seed"]) == (name, labels, seed) and "test" in d for d in done)
+
+
+def summary(done: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean test Dice by recipe, arm and budget, and the gain pair by pair (same labels, same seed)."""
+    values: dict[tuple[str, str, int], dict[tuple[int, int], float]] = defaultdict(dict)
+    for fit in done:
+        if "test" in fit:
+            values[fit["recipe"], fit["arm"], fit["labels"]][fit["subset"], fit["seed"]] = fit["test"]["dice"]
+    rows = {}
+    for (name, arm, labels), found in sorted(values.items()):
+        if arm != "pretrained":
+            continue
+        scratch = values.get((name, "from scratch", labels)) or values.get(("volume_fusion", "from scratch", labels), {})
+        pairs = [found[key] - scratch[key] for key in found if key in scratch]
+        rows[f"{name}/{labels}"] = {
+            "pretrained": round(mean(found.values()), 4),
+            "scratch": round(mean(scratch.values()), 4) if scratch else None,
+            "gain": round(mean(pairs), 4) if pairs else None,
+            "gain_std": round(stdev(pairs), 4) if len(pairs) > 1 else None,
+            "worst": round(min(pairs), 4) if pairs else None,
+            "fits": len(found),
+        }
+    return rows
+
+
+def arguments_given() -> argparse.Namespace:
+    """The command line; `--quick` is small."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/medical/msd_hippocampus")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--work", type=Path, help="folder of runs and cache; a temporary one where none is given")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--labels", nargs="+", type=int, default=[4, 8, 16])
+    parser.add_argument("--subsets", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--pretrain-steps", type=int, default=0, help="0: each recipe's own")
+    parser.add_argument("--finetune-steps", type=int, default=250)
+    parser.add_argument("--channels", type=int, default=0, help="of the U-Net; 0: the recipe's own")
+    parser.add_argument("--limit", type=float, default=3600.0, help="seconds of one process")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--job", nargs="+")
+    given = parser.parse_args()
+    if given.quick and not given.job:
+        given.recipes, given.labels, given.subsets, given.seeds = ["volume_fusion"], [4], 1, 1
+        given.pretrain_steps, given.finetune_steps = 5, 5
+    return given
+
+
+def main() -> None:
+    """Runs the study, or one of its jobs."""
+    given = arguments_given()
+    if given.job:
+        name, *rest = given.job
+        pretrain(name, given) if not rest else finetune(name, int(rest[0]), int(rest[1]), rest[2], given)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        given.work = given.work or Path(place)
+        given.out = given.out or Path(place) / "results.jsonl"
+        if not given.data.is_dir():
+            print(json.dumps({"benchmark": "medical_accuracy", "skipped": f"no data at {given.data}"}))
+            return
+        done = study(given)
+        rows = summary(done)
+    print(
+        "| recipe / labelled volumes | pretrained | from scratch | gain | deviation | worst | fits |\n|---|---|---|---|---|---|---|"
+    )
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join("" if value is None else str(value) for value in row.values()) + " |")
+    errors = [fit for fit in done if "error" in fit]
+    goal = rows.get("volume_fusion/4", {}).get("gain")
+    met = None if goal is None or given.quick else goal >= GOAL
+    print(
+        json.dumps({"benchmark": "medical_accuracy", "device": given.device, "rows": rows, "goal_met": met, "errors": errors})
+    )
+
+
+if __name__ == "__main__":
+    main()
