@@ -4,10 +4,10 @@
     python benchmarks/medical_accuracy.py --quick
 
 Each recipe is pretrained on the training volumes (70%) without labels; then its encoder is finetuned with few labelled volumes
-beside the same encoder from scratch: the same labels, steps, augmentation and head. Reported on the test volumes (20%), at
-the files' own spacing, by the last step: no choice was made on them. Pretraining comes first, one process a recipe; then one
-process for each (recipe, seed, budget), `--jobs` at a time, 4 labels first. A line is written for each finished fit, and what has a line
-is not run again. Prints a Markdown table and, as its last line, one JSON object.
+beside the same encoder from scratch: the same labels, steps, augmentation and head. Reported on the test volumes (20%), at the
+files' own spacing, by the last step: no choice was made on them. Pretraining comes first, one process a recipe; then a process
+for each (recipe, seed, budget), `--jobs` at a time, 4 labels first. A line is written for each finished fit, and what has a
+line is not run again. Prints a Markdown table and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
