@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, SourceKit, ViewsKit
+from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, RendererKit, SourceKit, ViewsKit
 
 PLUGIN = "manyviews_medical.plugin"
 
@@ -24,4 +24,8 @@ class TestViews(ViewsKit):
 
 
 class TestObjectives(ObjectiveKit):
+    plugin = PLUGIN
+
+
+class TestRenderers(RendererKit):
     plugin = PLUGIN

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from manyviews.errors import UserError
+from manyviews.view import View
 from manyviews_medical.batch import VolumeBatch
 
 CUT = {
@@ -63,3 +64,12 @@ def as_map(tokens: Float[Tensor, "tokens width"], grid: tuple[int, ...]) -> Floa
 def as_tokens(features: Float[Tensor, "samples width *grid"]) -> Float[Tensor, "tokens width"]:
     """The inverse of `as_map`."""
     return features.movedim(1, -1).flatten(0, -2)
+
+
+def withheld(view: View, mask: Float[Tensor, "channels"], patch: int) -> Float[Tensor, "samples channels *space"]:
+    """The scaled voxels of a view, those of hidden tokens exchanged for `mask`: what nets that keep every place are shown."""
+    batch: VolumeBatch = view.batch.scaled(mask.dtype)
+    if view.hidden is None:
+        return batch.voxels
+    where = spread(view.hidden.where[0], grid_of(batch.space, patch), patch)
+    return torch.where(where, mask.reshape(1, -1, *[1] * len(batch.space)), batch.voxels)

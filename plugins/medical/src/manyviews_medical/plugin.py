@@ -22,21 +22,32 @@ def manyviews_domain() -> Domain:
         components={
             "source": {"volumes": "manyviews_medical.source:VolumeSource"},
             "encoder": {
+                "segresnet": "manyviews_medical.segresnet:SegResNet",
+                "swin_unetr": "manyviews_medical.swin:SwinUNETR",
                 "transformer": "manyviews_medical.transformer:PatchTransformer",
                 "unet": "manyviews_medical.unet:UNet",
+                "vit": "manyviews_medical.vit:ViT",
             },
             "views": {
                 "augment": "manyviews_medical.views.augment:Augment",
                 "fusion": "manyviews_medical.views.fusion:Fusion",
                 "masked": "manyviews_medical.views.masked:Masked",
+                "partitions": "manyviews_medical.views.partitions:Partitions",
                 "swin": "manyviews_medical.views.swin:SwinViews",
+                "voco_crops": "manyviews_medical.views.voco:VoCoCrops",
             },
             "objective": {
+                "global_local": "manyviews_medical.objectives.global_local:GlobalLocal",
                 "swin_ssl": "manyviews_medical.objectives.swin_ssl:SwinSSL",
+                "voco": "manyviews_medical.objectives.voco:VoCo",
                 "volume_fusion": "manyviews_medical.objectives.volume_fusion:VolumeFusion",
             },
             "task": {},
-            "downstream": {"segmentation": "manyviews_medical.segmentation:Segmentation"},
+            "downstream": {
+                "bags": "manyviews_medical.bags:Bags",
+                "segmentation": "manyviews_medical.segmentation:Segmentation",
+            },
+            "renderer": {"slice": "manyviews_medical.renderer:SliceRenderer"},
         },
         recipes="manyviews_medical:recipes",
         demo="manyviews_medical.demo:prepare",

@@ -104,7 +104,7 @@ class VolumeSource(Source):
         columns = Columns(given.columns, label_column, mask_column, patient)
         cases = find_cases(Path(path), columns)
         how = Treatment(given.spacing, given.orientation, given.fourth, given.axes == 2)
-        self._path, self._seed = Path(path), seed
+        self._path, self._seed, self.crops = Path(path), seed, crops
         self.volumes, self.skipped = prepare_all(cases, how, cache_folder(cache), skip=on_error == "skip")
         channels = self.volumes[0].image.channels
         if spec is not None and channels != spec.channels:
@@ -139,6 +139,10 @@ class VolumeSource(Source):
         """The first voxel of a sample in its volume."""
         volume = int(self._of[number])
         return place_of(self.volumes[volume].image, self._read.shape, number // len(self.volumes), (self._seed, volume))
+
+    def bag(self, number: int) -> Int[np.ndarray, "crops"]:
+        """All samples of the volume that a sample is of."""
+        return np.flatnonzero(self._of == self._of[number])
 
     def dense_labels(self) -> DenseLabels | None:
         """Of the first crop of each volume, so that a volume counts once however many crops it has."""

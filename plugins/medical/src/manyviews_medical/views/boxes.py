@@ -45,13 +45,14 @@ def take(volume: Shaped[Tensor, "samples channels *space"], box: Box) -> Shaped[
     axes, samples = len(box.size), len(volume)
     places = []
     for axis, side in enumerate(box.size):
-        steps = torch.arange(side, device=volume.device).expand(samples, side)
-        if box.flip is not None:
-            steps = torch.where(box.flip[:, axis, None], side - 1 - steps, steps)
-        shape = [samples] + [side if other == axis else 1 for other in range(axes)]
-        places.append(steps.reshape(shape))
+        shape = [side if other == 1 + axis else 1 for other in range(1 + axes)]
+        places.append(torch.arange(side, device=volume.device).reshape(shape))
     if box.turns is not None:
         places[0], places[1] = _turned(places[0], places[1], box.turns, box.size[0])
+    if box.flip is not None:  # what is turned was flipped before
+        flips = [box.flip[:, axis].reshape(-1, *[1] * axes) for axis in range(axes)]
+        last = [side - 1 for side in box.size]
+        places = [torch.where(flip, end - place, place) for flip, end, place in zip(flips, last, places, strict=True)]
     at = [place + box.start[:, axis].reshape(-1, *[1] * axes) for axis, place in enumerate(places)]
     rows = torch.arange(samples, device=volume.device).reshape(-1, *[1] * axes)
     found = volume.movedim(1, -1)[(rows, *at)]

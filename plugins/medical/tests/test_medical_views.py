@@ -1,0 +1,135 @@
+"""Views of volumes: places, turns, mixings and looks, against longhand ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from manyviews.errors import UserError
+from manyviews_medical.batch import VolumeBatch
+from manyviews_medical.views import intensity
+from manyviews_medical.views.affine import rotations, sampled
+from manyviews_medical.views.boxes import Box, take
+from manyviews_medical.views.fusion import box_map, grid_map
+from manyviews_medical.views.moves import Moves, Placement, draw, moved
+from manyviews_medical.views.voco import base_starts, overlaps
+
+
+def volumes(samples: int = 3, space: tuple[int, ...] = (8, 8, 6)) -> torch.Tensor:
+    return torch.rand(samples, 2, *space, generator=torch.Generator().manual_seed(0))
+
+
+def seeded(number: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+def test_boxes_are_slices_flips_and_quarter_turns() -> None:
+    x = volumes(4)
+    start = torch.tensor([[0, 1, 2], [3, 0, 0], [2, 2, 1], [1, 3, 0]])
+    flip = torch.tensor([[True, False, False], [False, True, True], [False, False, False], [True, True, True]])
+    turns = torch.tensor([0, 1, 2, 3])
+    found = take(x, Box(start, (4, 4, 3), flip, turns))
+    for row in range(4):
+        i, j, k = start[row].tolist()
+        part = x[row, :, i : i + 4, j : j + 4, k : k + 3]
+        axes = [1 + axis for axis in range(3) if flip[row, axis]]
+        wanted = torch.rot90(part.flip(axes) if axes else part, int(turns[row]), (1, 2))
+        assert torch.equal(found[row], wanted), row
+
+
+def test_interpolated_turns_are_those_that_move_voxels() -> None:
+    """The two ways to flip and turn agree where both can."""
+    x = volumes(16, (8, 8, 8))
+    moves = Moves(quarter=True)
+    placement = draw(VolumeBatch(x, None, None), moves, seeded())
+    from manyviews_medical.views.moves import _mirrored
+
+    eye = torch.eye(3).expand(16, 3, 3)
+    other = Placement(placement.box, eye @ _mirrored(placement.box, eye))
+    assert_close(other.of(x), placement.of(x), atol=1e-5, rtol=0)
+
+
+def test_an_affine_view_is_read_where_its_matrix_says() -> None:
+    x = torch.arange(8.0).reshape(1, 1, 8, 1).expand(1, 1, 8, 8).contiguous()
+    matrix = 2 * rotations(torch.tensor([[torch.pi / 2]]), 2)
+    found = sampled(x, matrix, torch.tensor([[3.5, 3.5]]), (3, 3))
+    # x of the source runs against the view's second axis: 3.5 - 2 (u - 1)
+    assert_close(found[0, 0], torch.tensor([[5.5, 3.5, 1.5]]).expand(3, 3))
+
+
+def test_labels_move_with_their_voxels_and_are_unknown_beyond_the_edge() -> None:
+    x = volumes(2, (8, 8, 8))
+    label = (x[:, 0] > 0.5).long()
+    for moves in (Moves(size=4), Moves(rotate=20.0, scale=(1.4, 1.5))):
+        placement = draw(VolumeBatch(x, None, None), moves, seeded(3))
+        found = placement.label(label)
+        if placement.matrix is None:
+            assert torch.equal(found, (placement.of(x)[:, 0] > 0.5).long())
+        else:
+            assert int(found.min()) == -1
+            assert (found == -1).float().mean() < 0.9
+
+
+def test_a_view_larger_than_the_crop_is_refused() -> None:
+    with pytest.raises(UserError, match=r"views of 9 x 9 x 9 voxels do not fit into crops of 8 x 8 x 6"):
+        moved(VolumeBatch(volumes(), None, None), Moves(size=9), seeded())
+    with pytest.raises(UserError, match=r"quarter turns need views of equal sides, and these are 8 x 6"):
+        moved(VolumeBatch(volumes(space=(8, 6, 6)), None, None), Moves(quarter=True), seeded())
+
+
+def test_a_grid_is_mixed_block_by_block_and_boxes_lie_over_one_another() -> None:
+    x = torch.zeros(64, 1, 16, 16, 16)
+    steps = grid_map(x, 5, (4, 4), 0.7, seeded())
+    blocks = steps[:, ::4, ::4, ::4]
+    assert torch.equal(blocks.repeat_interleave(4, 1).repeat_interleave(4, 2).repeat_interleave(4, 3), steps)
+    shares = torch.bincount(blocks.flatten(), minlength=5) / blocks.numel()
+    assert_close(shares, torch.tensor([0.3, 0.175, 0.175, 0.175, 0.175]), atol=0.03, rtol=0)
+    boxes = box_map(x, 5, 10, (0.1, 0.6), seeded())
+    assert set(boxes.unique().tolist()) == {0, 1, 2, 3, 4}
+    single = box_map(x, 5, 1, (0.25, 0.25), seeded())
+    assert ((single > 0).sum((1, 2, 3)) == 64).all()
+
+
+def test_overlaps_are_counted_voxels() -> None:
+    bases = base_starts((9, 8, 4), (4, 4, 4), torch.device("cpu"))
+    assert bases.tolist() == [[0, 0, 0], [0, 4, 0], [5, 0, 0], [5, 4, 0]]
+    drawn = torch.tensor([[[2, 1, 0], [5, 4, 0]]])
+    found = overlaps(drawn, bases, (4, 4, 4))
+    for row, start in enumerate(drawn[0].tolist()):
+        for column, base in enumerate(bases.tolist()):
+            mine, theirs = (torch.zeros(9, 8, 4, dtype=torch.bool) for _ in range(2))
+            mine[start[0] : start[0] + 4, start[1] : start[1] + 4] = True
+            theirs[base[0] : base[0] + 4, base[1] : base[1] + 4] = True
+            assert_close(found[0, row, column].item(), float((mine & theirs).sum() / 64))
+
+
+def test_blur_is_a_gaussian_for_each_sample() -> None:
+    x = torch.zeros(2, 1, 9, 9, 9)
+    x[:, :, 4, 4, 4] = 1
+    found = intensity.blurred(x, (0.5, 2.0), seeded())
+    assert_close(found.sum((1, 2, 3, 4)), torch.ones(2), atol=0.05, rtol=0)
+    assert not torch.allclose(found[0], found[1])
+    assert_close(found, found.flip(2))
+
+
+def test_looks_keep_shape_and_reach_every_sample_on_its_own() -> None:
+    x = torch.full((64, 1, 6, 6), 0.5)
+    assert len(intensity.shifted(x, 0.1, 0.1, seeded())[:, 0, 0, 0].unique()) == 64
+    assert_close(intensity.gamma(x, (2.0, 2.0), seeded()), x.square())
+    half = intensity.sometimes(x, intensity.inverted(x) + 1, 0.5, seeded())[:, 0, 0, 0] > 1
+    assert 16 < int(half.sum()) < 48
+    field = intensity.biased(torch.ones(2, 1, 8, 8), 0.3, seeded())
+    assert (field[0] - field[0].mean()).abs().max() > 0.01
+    inside = intensity.holes(torch.zeros(8, 1, 10, 10), 1, (0.5, 0.5), seeded())
+    assert (inside.sum((1, 2, 3)) == 25).all()
+
+
+def test_unknown_voxels_stay_unknown_in_views() -> None:
+    x = volumes(1, (8, 8, 8))
+    known = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    known[:, :4] = True
+    shown = moved(VolumeBatch(x, None, None, known=known), Moves(size=4, flip=()), seeded(1))
+    assert shown.known is not None
+    again = moved(VolumeBatch(known[:, None].float(), None, None), Moves(size=4, flip=()), seeded(1))
+    assert torch.equal(shown.known, again.voxels[:, 0] > 0.5)
