@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import BaseModel, ConfigDict
 
 from manyviews.batch import Batch, Labelled
+from manyviews.errors import DataError
 
 Split = Literal["train", "valid", "test"]
 
@@ -142,6 +143,13 @@ class Source(ABC):
     def features(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples features"]:
         """The raw input as plain vectors, for the `raw input` row of every result table."""
         raise ValueError(f"{type(self).__name__} has no plain features")
+
+    def sketches(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples rows columns"]:
+        """A small grey picture of each sample, all of one size, by which `manyviews curate` tells duplicates: a slice of a
+        volume, a thumbnail of a tile, a spectrogram."""
+        raise DataError(
+            f"{type(self).__name__} has no pictures of its samples to compare; compare their vectors: --measure embedding"
+        )
 
     def token_features(self, tokens: Int[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens features"]:
         """The same of tokens (numbered through all samples, as `Labels.values`), for recipes whose unit is the token."""

@@ -23,6 +23,7 @@ COMMANDS = (
     "plugins",
     "describe",
     "matrix",
+    "curate",
     "new-plugin",
     "check-plugin",
     "runs",

@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from manyviews import distributed
+from manyviews.curate.keep import read_keep
 from manyviews.engine import checkpoint
 from manyviews.engine.best import Best, Verdict
 from manyviews.engine.load import RECIPE, SPEC, load_into
@@ -207,6 +208,8 @@ def _order(recipe: Recipe, source: Source) -> Order:
     """The order of the training samples, as the first process has it."""
     train = recipe.train
     chosen = np.flatnonzero(source.splits() == "train")
+    if train.keep is not None:
+        chosen = np.intersect1d(chosen, read_keep(train.keep, source))
     return Order(
         chosen,
         train.batch_size,

@@ -144,6 +144,9 @@ class Train(Strict):
     threads: PositiveInt | None = Field(None, description="CPU threads of torch; null: as torch chooses.")
     compile: bool = False
     workers: NonNegativeInt = Field(0, description="Processes that read data; 0: the training process reads.")
+    keep: str | None = Field(
+        None, description="File of `manyviews curate`: of the training samples, those that are read; null: all."
+    )
     shuffle_blocks: PositiveInt = Field(
         16, description="Stored blocks (row groups, raster blocks) shuffled together at a time."
     )

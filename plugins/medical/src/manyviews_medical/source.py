@@ -31,6 +31,9 @@ from manyviews_medical.targets import target_of
 FEATURES = 4
 """Side of the grid of means that `features` are."""
 
+SKETCH = 32
+"""Side of the pictures that duplicates are told by."""
+
 
 class VolumeSource(Source):
     """Crops of MRI and CT volumes: NIfTI, NRRD, DICOM series; a folder, a manifest, MSD, nnU-Net or BIDS.
@@ -183,6 +186,12 @@ class VolumeSource(Source):
         pool = torch.nn.functional.adaptive_avg_pool3d if x.ndim == 5 else torch.nn.functional.adaptive_avg_pool2d
         means: Tensor = pool(x, FEATURES)
         return torch.cat([means.flatten(1), x.flatten(2).std(-1, unbiased=False)], dim=1).numpy()
+
+    def sketches(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples rows columns"]:
+        """Slices as they are, volumes by their middle axial one."""
+        x = self.batch(index).scaled(torch.float32).voxels[:, 0]
+        flat = x if x.ndim == 3 else x[..., x.shape[-1] // 2]
+        return torch.nn.functional.adaptive_avg_pool2d(flat, SKETCH).numpy()
 
     def fingerprint(self) -> Mapping[str, Any]:
         told = [f"{volume.case.name} {volume.image.path.name}" for volume in self.volumes]

@@ -7,11 +7,13 @@ from jaxtyping import Float
 from monai.networks.nets.swin_unetr import SwinTransformer
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from manyviews.encoding import Encoding
 from manyviews.view import View
 from manyviews_medical.encoder import Scale, VolumeEncoder
-from manyviews_medical.patches import as_tokens, withheld
+from manyviews_medical.nets.conv import CONV
+from manyviews_medical.patches import as_tokens, grid_of, withheld
 from manyviews_medical.spec import VolumeSpec
 
 STAGES = 4
@@ -37,14 +39,16 @@ class SwinUNETR(VolumeEncoder):
         spec: VolumeSpec,
         /,
         *,
+        width: PositiveInt = 192,
         channels: PositiveInt = 24,
         patch: PositiveInt = 2,
         depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2, 2),
         heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 6, 12, 24),
         window: PositiveInt = 7,
     ) -> None:
-        super().__init__(spec, width=channels * 2**STAGES, patch=patch * 2**STAGES)
+        super().__init__(spec, width=width, patch=patch * 2 ** (STAGES - 1))
         axes = spec.axes
+        grid_of(spec.crop, patch * 2**STAGES)
         self.mask = nn.Parameter(torch.zeros(spec.channels))
         self.net = SwinTransformer(
             in_chans=spec.channels,
@@ -55,6 +59,8 @@ class SwinUNETR(VolumeEncoder):
             num_heads=heads,
             spatial_dims=axes,
         )
+        self.fine = CONV[axes](channels * 2 ** (STAGES - 1), width, 1)
+        self.deep = CONV[axes](channels * 2**STAGES, width, 1)
         self.scales = (Scale(1, spec.channels), *(Scale(patch * 2**level, channels * 2**level) for level in range(STAGES + 1)))
 
     def forward(self, view: View) -> Encoding:
@@ -63,6 +69,9 @@ class SwinUNETR(VolumeEncoder):
     def both(self, view: View) -> tuple[Encoding, tuple[Float[Tensor, "samples _ ..."], ...]]:
         """The voxels and the map of each scale."""
         x = withheld(view, self.mask, self.patch)
+        grid_of(tuple(x.shape[2:]), 2 * self.patch)
         maps = self.net(x)
-        tokens, lengths = as_tokens(maps[-1]), view.layout.lengths
+        fine = self.fine(maps[-2])
+        deep = F.interpolate(self.deep(maps[-1]), size=fine.shape[2:], mode="nearest")
+        tokens, lengths = as_tokens(fine + deep), view.layout.lengths
         return Encoding(tokens, None, lengths, lengths.mean(tokens)), (x, *maps)

@@ -63,7 +63,14 @@ TRIAL = Trial(
     parts={
         "medical/transformer": {"width": 24, "depth": 2, "heads": 2, "patch": 8},
         "medical/segresnet": {"width": 16, "channels": 8, "blocks_down": [1, 1, 1, 1], "blocks_up": [1, 1, 1]},
-        "medical/swin_unetr": {"channels": 12, "patch": 1, "depths": [1, 1, 1, 1], "heads": [2, 2, 2, 2], "window": 4},
+        "medical/swin_unetr": {
+            "width": 16,
+            "channels": 8,
+            "patch": 1,
+            "depths": [1, 1, 1, 1],
+            "heads": [2, 2, 2, 2],
+            "window": 4,
+        },
         "medical/vit": {"width": 24, "depth": 2, "heads": 2, "patch": 8},
         "medical/global_local": {"width": 4, "out": 8, "local_out": 4, "region": 8},
         "medical/voco": {"hidden": 16, "out": 8},
