@@ -209,9 +209,8 @@ def main() -> None:
             return
         done = study(given)
         rows = summary(done)
-    print(
-        "| recipe / labelled volumes | pretrained | from scratch | gain | deviation | worst | fits |\n|---|---|---|---|---|---|---|"
-    )
+    print("| recipe / labelled volumes | pretrained | from scratch | gain | deviation | worst | fits |")
+    print("|---|---|---|---|---|---|---|")
     for name, row in rows.items():
         print(f"| {name} | " + " | ".join("" if value is None else str(value) for value in row.values()) + " |")
     errors = [fit for fit in done if "error" in fit]
