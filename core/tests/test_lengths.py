@@ -58,3 +58,16 @@ def test_lengths_are_changed_on_the_host(lengths: Lengths) -> None:
     assert halves.tensor.tolist() == [(length + 1) // 2 for length in lengths.tensor.tolist()] == halves.on_host()
     assert halves.total == sum(halves.on_host())
     assert halves.longest == max(halves.on_host())
+
+
+def test_the_same_on_the_host_where_it_is_known_there() -> None:
+    ragged = Lengths.of([3, 1])
+    assert ragged.host() is ragged
+    there = Lengths(torch.empty(2, dtype=torch.long, device="meta"), 4, 3, None, (3, 1))
+    here = there.host()
+    assert here is not None
+    assert here.tensor.tolist() == [3, 1]
+    assert Lengths(there.tensor, 4, 3, None).host() is None
+    equal = Lengths.equal(2, 5, torch.device("meta")).host()
+    assert equal is not None
+    assert equal.tensor.tolist() == [5, 5]

@@ -16,6 +16,13 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 
+def sent(tensor: Shaped[Tensor, "*shape"], device: torch.device) -> Shaped[Tensor, "*shape"]:
+    """A tensor from the host to a device. To CUDA out of pinned memory, since any other copy waits for the device."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Lengths:
     """Tokens of each sample, samples back to back."""
@@ -41,7 +48,7 @@ class Lengths:
         longest = max(numbers, default=0)
         each = longest if numbers and min(numbers) == longest else None
         known = tuple(numbers) if each is None else None
-        return cls(tensor.to(device) if device else tensor, sum(numbers), longest, each, known)
+        return cls(sent(tensor, device) if device else tensor, sum(numbers), longest, each, known)
 
     def __len__(self) -> int:
         return self.tensor.shape[0]
@@ -51,6 +58,14 @@ class Lengths:
         if self.each is not None:
             return [self.each] * len(self)
         return list(self.numbers) if self.numbers is not None else self.tensor.tolist()
+
+    def host(self) -> Lengths | None:
+        """The same on the host; None where that would wait for the device."""
+        if self.tensor.device.type == "cpu":
+            return self
+        if self.each is not None:
+            return Lengths.equal(len(self), self.each)
+        return Lengths.of(self.numbers) if self.numbers is not None else None
 
     def map(self, change: Callable[[int], int]) -> Lengths:
         """Every length changed: frames of so many samples, tokens of so many frames."""

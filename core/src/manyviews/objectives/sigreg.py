@@ -36,7 +36,8 @@ def epps_pulley(x: Float[Tensor, "units slices"], knots: int, reach: float) -> F
     step = 2 * reach / (knots - 1)
     gaussian = (-t.square() / 2).exp()
     weights = torch.full_like(t, 2 * step)
-    weights[0], weights[-1] = step, step
+    weights[:1].fill_(step)  # an assignment would copy the number from the host, which waits
+    weights[-1:].fill_(step)
     count = sum(distributed.counts(len(x)))
     angles = x[:, :, None] * t
     real, imaginary = distributed.total(torch.stack([angles.cos().sum(0), angles.sin().sum(0)])) / count

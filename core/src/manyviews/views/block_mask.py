@@ -13,10 +13,11 @@ from torch import Tensor
 from manyviews.batch import Batch
 from manyviews.errors import UserError
 from manyviews.layout import Layout
+from manyviews.lengths import sent
 from manyviews.mask import Mask
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
-from manyviews.views.draws import host_uniform
+from manyviews.views.draws import host_uniform, on_host
 from manyviews.views.ranges import refuse_descending
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -53,9 +54,19 @@ class BlockMask(ViewGenerator):
         self.sets, self.asked, self.context, self.aspect = sets, asked, context, aspect
 
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
+        lengths, here = layout.lengths, layout.lengths.host()
+        if layout.grid is None or here is None:
+            hidden, asked = self._drawn(layout, generator)
+            return (View(batch, layout, hidden=Mask(hidden), asked=asked),)
+        hidden, asked = self._drawn(Layout(here, grid=layout.grid), on_host(generator))
+        sets = Mask(sent(asked.where, lengths.tensor.device), asked.each)
+        return (View(batch, layout, hidden=Mask.counted(hidden, lengths), asked=sets),)
+
+    def _drawn(self, layout: Layout, generator: torch.Generator) -> tuple[Bool[Tensor, "1 tokens"], Mask]:
+        """What is hidden, and the asked sets."""
         asked = self._blocks(layout, self.sets, self.asked, generator)
         context = self._blocks(layout, 1, self.context, generator).where[0] & ~asked.where.any(0)
-        return (View(batch, layout, hidden=Mask(~_never_empty(context, asked, layout)[None]), asked=asked),)
+        return ~_never_empty(context, asked, layout)[None], asked
 
     def _blocks(self, layout: Layout, sets: int, share: tuple[float, float], generator: torch.Generator) -> Mask:
         wanted = host_uniform(generator, *share)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from manyviews.lengths import Lengths
+from manyviews.lengths import Lengths, sent
 from manyviews.mask import Mask
 
+Counts: TypeAlias = "int | tuple[int, ...] | Int[Tensor, 'samples']"
+"""How many tokens of each sample: the same of all, numbers on the host, or numbers that only the device knows."""
 
-def choose(lengths: Lengths, counts: int | Int[Tensor, "samples"], generator: torch.Generator) -> Mask:
+
+def choose(lengths: Lengths, counts: Counts, generator: torch.Generator) -> Mask:
     """A uniformly random set of `counts` tokens of each sample, as a mask of one set."""
     order = ranks(lengths, generator)
     if isinstance(counts, int):
         return Mask((order < counts)[None], counts)
-    return Mask((order < counts[lengths.owners()])[None])
+    known = counts if isinstance(counts, tuple) else None
+    each = counts if isinstance(counts, Tensor) else sent(torch.tensor(counts, dtype=torch.long), order.device)
+    return Mask((order < each[lengths.owners()])[None], numbers=known)
 
 
 def ranks(lengths: Lengths, generator: torch.Generator) -> Int[Tensor, "tokens"]:
@@ -32,12 +39,19 @@ def ranks(lengths: Lengths, generator: torch.Generator) -> Int[Tensor, "tokens"]
     return torch.empty_like(order).scatter_(0, order, lengths.places())
 
 
-def rounded(share: float | Float[Tensor, "samples"], lengths: Lengths) -> int | Int[Tensor, "samples"]:
+def rounded(share: float | Float[Tensor, "samples"], lengths: Lengths) -> Counts:
     """`round(share * tokens)` of each sample, at least one chosen and at least one left where there are two or more.
 
-    A number where one share meets equal lengths, since then every sample's count is the same and known on the host.
+    A number where one share meets equal lengths, since then every sample's count is the same.
+
+    Args:
+        share: Of all samples, or of each, on the host.
+        lengths: Tokens of each sample.
     """
     if isinstance(share, float) and lengths.each is not None:
         return min(max(round(share * lengths.each), 1), max(lengths.each - 1, 0))
-    most = (lengths.tensor - 1).clamp(min=0)
-    return torch.minimum((share * lengths.tensor).round().long().clamp(min=1), most)
+    here = lengths.host()
+    shares = share if here is not None or isinstance(share, float) else sent(share, lengths.tensor.device)
+    tokens = lengths.tensor if here is None else here.tensor
+    counts = torch.minimum((shares * tokens).round().long().clamp(min=1), (tokens - 1).clamp(min=0))
+    return counts if here is None else tuple(counts.tolist())

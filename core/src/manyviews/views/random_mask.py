@@ -12,7 +12,7 @@ from manyviews.layout import Layout
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.choose import choose, rounded
-from manyviews.views.draws import host_uniform
+from manyviews.views.draws import host_uniform, host_uniforms
 from manyviews.views.ranges import refuse_descending
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -48,6 +48,6 @@ class RandomMask(ViewGenerator):
         lengths = layout.lengths
         uniform: float | torch.Tensor = host_uniform(generator)
         if self.per == "sample":
-            uniform = torch.rand(len(lengths), generator=generator, device=lengths.tensor.device)
+            uniform = host_uniforms(generator, len(lengths))
         share = self.low + (self.high - self.low) * (1 - (1 - uniform) ** self.power)
         return (View(batch, layout, choose(lengths, rounded(share, lengths), generator)),)

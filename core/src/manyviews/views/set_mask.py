@@ -63,7 +63,12 @@ class SetMask(ViewGenerator):
         owners = lengths.owners()
         context = ranks(lengths, generator) < shown[owners]
         sets = torch.stack([_ragged_set(context, lengths, asked[owners], generator) for _ in range(self.sets)])
-        return (View(batch, layout, hidden=Mask(~context[None]), asked=Mask(sets)),)
+        hidden_numbers = asked_numbers = None
+        if (here := lengths.host()) is not None:
+            shown, asked = _sizes(here.tensor, shown_share, asked_share)
+            hidden_numbers, asked_numbers = tuple((here.tensor - shown).tolist()), tuple(asked.tolist()) * self.sets
+        hidden = Mask(~context[None], numbers=hidden_numbers)
+        return (View(batch, layout, hidden=hidden, asked=Mask(sets, numbers=asked_numbers)),)
 
 
 def _sizes(tokens: Int[Tensor, "samples"], shown: float, asked: float) -> tuple[Int[Tensor, "samples"], Int[Tensor, "samples"]]:

@@ -16,6 +16,7 @@ from manyviews.mask import Mask
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.choose import ranks
+from manyviews.views.draws import on_host
 
 
 class SpanMask(ViewGenerator):
@@ -36,7 +37,15 @@ class SpanMask(ViewGenerator):
         self.start, self.span = start, span
 
     def forward(self, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        return (View(batch, layout, Mask(spans(layout.lengths, self.start, self.span, generator)[None])),)
+        return (View(batch, layout, span_mask(layout.lengths, self.start, self.span, generator)),)
+
+
+def span_mask(lengths: Lengths, start: float, span: int, generator: torch.Generator) -> Mask:
+    """`spans` as a mask of one set, drawn on the host where the lengths are known there."""
+    here = lengths.host()
+    if here is None:
+        return Mask(spans(lengths, start, span, generator)[None])
+    return Mask.counted(spans(here, start, span, on_host(generator))[None], lengths)
 
 
 def spans(lengths: Lengths, start: float, span: int, generator: torch.Generator) -> Bool[Tensor, "tokens"]:
