@@ -305,6 +305,22 @@ def test_columns_of_lists_and_a_split(tmp_path: Path) -> None:
     assert source.labels().kind == "classification"
 
 
+def test_a_column_that_is_called_label_is_no_feature(tmp_path: Path) -> None:
+    write_tables(tmp_path, NAMES, "csv")
+    frame = pd.read_csv(tmp_path / "nodes.csv").assign(label=Y, split=["train", "valid", "test", "", ""])
+    frame.to_csv(tmp_path / "nodes.csv", index=False)
+    source = GraphSource(path=str(tmp_path))
+    assert source.spec.attributes == ("a", "b", "c")
+    assert source.labels().values.tolist() == Y.tolist()
+    assert source.labels().splits.tolist() == ["train", "valid", "test", "", ""]
+    assert any("'label' is taken for what probes predict" in note for note in source.notes)
+    asked = GraphSource(path=str(tmp_path), attributes=["a", "label"])
+    assert (asked.spec.attributes, asked.labels()) == (("a", "label"), None)
+    assert GraphSource.reading(str(tmp_path), asked.spec).labels() is None
+    frame.assign(label=[f"n{i}" for i in range(5)]).to_csv(tmp_path / "nodes.csv", index=False)  # names, as of a drawing
+    assert GraphSource(path=str(tmp_path)).labels() is None
+
+
 def test_whole_numbers_that_hardly_come_again_are_numbers(tmp_path: Path) -> None:
     pd.DataFrame({"source": range(60), "target": range(1, 61)}).to_csv(tmp_path / "edges.csv", index=False)
     pd.DataFrame({"id": range(61), "views": range(0, 610, 10), "team": [i % 6 for i in range(61)]}).to_csv(

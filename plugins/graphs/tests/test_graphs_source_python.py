@@ -201,9 +201,8 @@ def test_networkx() -> None:
 def test_networkx_says_whether_edges_have_a_direction() -> None:
     edges = [(0, 1), (1, 2), (2, 0), (1, 1)]
     assert len(ends(GraphSource(path=nx.Graph(edges)), 0)) == 6
-    assert not any(
-        "no edge back" in note for note in GraphSource(path=nx.Graph(edges)).notes
-    )  # it says itself that it has none
+    notes = GraphSource(path=nx.Graph(edges)).notes
+    assert not any("no edge back" in note for note in notes)  # it says itself that it has none
     directed = GraphSource(path=nx.DiGraph(edges))
     assert not directed.spec.undirected
     assert ends(directed, 0) == [(2, 0), (0, 1), (1, 2)]
@@ -221,6 +220,24 @@ def test_a_list_of_networkx_graphs() -> None:
     assert source.labels().classes == ("line", "ring")
     assert source.labels().values.tolist() == [1, 0, 0]
     assert source.batch(np.array([2, 1])).lengths.tensor.tolist() == [0, 3]
+
+
+def test_an_attribute_that_is_called_label_is_no_feature() -> None:
+    graph = nx.path_graph(4)
+    nx.set_node_attributes(graph, {node: {"size": float(node), "Label": node % 2} for node in graph})
+    source = GraphSource(path=graph)
+    assert source.spec.attributes == ("size",)
+    assert source.labels().values.tolist() == [0, 1, 0, 1]
+    assert any("'Label' is taken for what probes predict" in note for note in source.notes)
+    assert GraphSource(path=graph, attributes=["Label"]).labels() is None
+    assert GraphSource(path=graph, target="size").spec.attributes == ("Label",)
+    nx.set_node_attributes(graph, {node: f"number {node}" for node in graph}, "Label")  # what a drawing program calls them
+    assert GraphSource(path=graph).labels() is None
+    graphs = [nx.path_graph(3) for _ in range(4)]
+    for one, kind in zip(graphs, "abab", strict=True):
+        one.graph["label"] = kind
+    assert GraphSource(path=graphs).labels().values.tolist() == [0, 1, 0, 1]
+    assert GraphSource(path=[*graphs, nx.path_graph(2)]).labels() is None  # not every one has it
 
 
 @pytest.mark.parametrize("features", ["degree", "constant"])

@@ -54,7 +54,8 @@ class GraphSource(Source):
         attributes: Columns of the table of nodes, or attributes of NetworkX nodes, that are features. Default: all numbers.
         edge_attributes: The same of edges. Default: none.
         node_label: Column or attribute of nodes whose values are categories and inputs: one-hot features.
-        target: Column, attribute or array that probes predict. It is never an input. Default: what the format calls labels.
+        target: Column, attribute or array that probes predict. It is never an input. Default: what the format calls labels; of
+            columns and NetworkX attributes one called label, labels, y, class or target, unless it is among `attributes`.
         target_kind: `auto`: text and whole numbers that come again and again are classes, other numbers are regressed on.
         splits: A file with a column `split` (train, valid, test or nothing, for each node of one graph, or for each graph), or
             shares such as `{valid: 0.1, test: 0.2}`. Default: what the data bring; else 10% of labelled nodes train probes,

@@ -13,6 +13,7 @@ from manyviews.errors import DataError
 from manyviews.plugins.suggest import did_you_mean
 from manyviews_graphs.reading.merge import Graph, merge, with_labels
 from manyviews_graphs.reading.raw import Options, RawGraphs
+from manyviews_graphs.reading.targets import named_like_labels, said_of
 
 USES = frozenset({"attributes", "edge_attributes", "node_label", "target", "target_kind"})
 Items = Sequence[tuple[str, Mapping[str, Any]]]
@@ -32,6 +33,7 @@ def read(given: Any, options: Options) -> RawGraphs:
         if not isinstance(graph, nx.Graph):
             raise DataError(f"{where}: graph {number} is a {type(graph).__name__}; expected NetworkX graphs alone")
     names = [f"{where}, graph {number}" if many else where for number in range(len(items))]
+    options, guessed = _with_target(items, options)
     chosen, notes = _attributes(items, options)
     graphs = [_graph(graph, chosen, options, name) for graph, name in zip(items, names, strict=True)]
     raw = merge(graphs, where, many=many)
@@ -41,9 +43,27 @@ def read(given: Any, options: Options) -> RawGraphs:
         directed=any(graph.is_directed() for graph in items),
         ids=None if numbered else list(items[0].nodes),
         attributes=chosen,
-        notes=notes,
+        notes=(*notes, *guessed),
     )
     return raw if options.target is None else with_labels(raw, graphs, options.target, options)
+
+
+def _with_target(graphs: Sequence[nx.Graph], options: Options) -> tuple[Options, tuple[str, ...]]:
+    """With the attribute that its name makes the target where none is given, and what is said of it."""
+    if options.target is not None:
+        return options, ()
+
+    def values(name: str) -> np.ndarray:
+        if all(name in graph.graph for graph in graphs):
+            return _plain([graph.graph[name] for graph in graphs])
+        return _plain([value for graph in graphs for _, value in graph.nodes(data=name)])
+
+    def names(graph: nx.Graph) -> set[Any]:
+        return set(graph.graph if len(graphs) > 1 else ()).union(*(attributes for _, attributes in graph.nodes(data=True)))
+
+    everywhere = set[Any].intersection(*map(names, graphs)) if graphs else set[Any]()
+    found = named_like_labels(everywhere - {options.node_label}, options.attributes, values)
+    return (options, ()) if found is None else (replace(options, target=found), (said_of(found),))
 
 
 def _attributes(graphs: Sequence[nx.Graph], options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:

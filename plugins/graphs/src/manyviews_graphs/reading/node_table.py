@@ -17,7 +17,7 @@ from manyviews.source import Labels
 from manyviews.splits import NAMES
 from manyviews_graphs.reading import frames
 from manyviews_graphs.reading.raw import Options
-from manyviews_graphs.reading.targets import labels_of
+from manyviews_graphs.reading.targets import labels_of, named_like_labels, said_of
 
 ID_NAMES = ("id", "node_id", "node", "nodeid", "nodeId")
 SPLIT = "split"
@@ -34,6 +34,10 @@ class NodeTable:
     """The columns that are features."""
     left_out: tuple[str, ...]
     """Columns that are nothing."""
+    target: str | None = None
+    """The column that probes predict."""
+    guessed: bool = False
+    """It was chosen for its name."""
 
     @classmethod
     def read(cls, path: Path, options: Options, *, features: bool) -> NodeTable:
@@ -51,14 +55,19 @@ class NodeTable:
                 check_column(name, table.column_names, path, key)
         first = next((name for name in ID_NAMES if name in table.column_names), table.column_names[0])
         id_column = options.id_column or first
-        others = [name for name in table.column_names if name not in {*named.values(), id_column, SPLIT}]
+        free = [name for name in table.column_names if name not in {*named.values(), id_column, SPLIT}]
+        guess = None
+        if options.target is None:
+            guess = named_like_labels(free, options.attributes, lambda name: frames.column(table, name))
+        others = [name for name in free if name != guess]
         usable = [name for name in others if _is_feature(table, name)]
         chosen = tuple(options.attributes if options.attributes is not None else usable if features else ())
         for name in chosen:
             check_column(name, table.column_names, path, "attributes")
             if not _is_feature(table, name):
                 raise DataError(f"{path}: column {name!r} (data.attributes) holds {table[name].type}; expected numbers")
-        return cls(table, path, id_column, chosen, tuple(name for name in others if name not in chosen))
+        left_out = tuple(name for name in others if name not in chosen)
+        return cls(table, path, id_column, chosen, left_out, options.target or guess, guess is not None)
 
     def x(self) -> np.ndarray | None:
         """The features, float32; NaN where there is none."""
@@ -68,10 +77,10 @@ class NodeTable:
 
     def labels(self, options: Options) -> Labels | None:
         """What probes predict, with the splits of a column `split`."""
-        if options.target is None:
+        if self.target is None:
             return None
-        values = frames.column(self.table, options.target)
-        labels = labels_of(options.target, values, str(self.path), options.target_kind)
+        values = frames.column(self.table, self.target)
+        labels = labels_of(self.target, values, str(self.path), options.target_kind)
         if SPLIT not in self.table.column_names:
             return labels
         splits = pd.Series(frames.column(self.table, SPLIT)).fillna("").astype(str).to_numpy(dtype="U5")
@@ -87,8 +96,9 @@ class NodeTable:
         return None if options.node_label is None else frames.column(self.table, options.node_label)
 
     def notes(self) -> tuple[str, ...]:
-        """Which columns are left out."""
-        return (f"columns that are no features: {', '.join(self.left_out)}",) if self.left_out else ()
+        """Which columns are left out, and which is taken for the labels."""
+        out = (f"columns that are no features: {', '.join(self.left_out)}",) if self.left_out else ()
+        return out if not self.guessed or self.target is None else (*out, said_of(self.target))
 
 
 def check_column(name: str, names: Sequence[str], path: Path, key: str) -> None:

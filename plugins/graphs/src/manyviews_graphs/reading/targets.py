@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -14,8 +14,32 @@ from manyviews.source import Labels
 TargetKind = Literal["auto", "classification", "regression"]
 MOST_CLASSES = 20
 """Numbers with a point of up to so many different whole values are classes where the kind is `auto`."""
+LABEL_NAMES = ("label", "labels", "y", "class", "target")
+"""Columns and attributes of such a name are taken for what probes predict where nobody says what that is."""
 FEWEST = 10
 """Whole numbers of more values than that are classes only if a value has so many nodes or graphs on average."""
+
+
+def named_like_labels(names: Iterable[Any], features: Iterable[Any] | None, values: Callable[[str], np.ndarray]) -> str | None:
+    """The one that is taken for what probes predict, for its name: an input it must not be unasked.
+
+    Args:
+        names: Of columns or attributes that nothing is said of.
+        features: Those that are asked for as features.
+        values: Of a name. Text that hardly comes again names things, as the labels of drawing programs do.
+    """
+    lower = {name.lower(): name for name in names if isinstance(name, str) and name not in (features or ())}
+    found = next((lower[name] for name in LABEL_NAMES if name in lower), None)
+    if found is None:
+        return None
+    column = values(found)
+    text = column.dtype.kind in "OUS"
+    return None if text and 2 * len(set(column.tolist())) > len(column) else found
+
+
+def said_of(name: str) -> str:
+    """What is said of it."""
+    return f"{name!r} is taken for what probes predict, and so is no feature; data.target or data.attributes say otherwise"
 
 
 def labels_of(
