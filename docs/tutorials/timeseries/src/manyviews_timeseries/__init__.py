@@ -1,0 +1,1 @@
+"""Timeseries data for manyviews."""
