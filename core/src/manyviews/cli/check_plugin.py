@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from manyviews.testing.check import Failure, Outcome
 
 
-KITS = ("plugin", "sources", "encoders", "views", "objectives", "recipes", "matrix")
+KITS = ("plugin", "sources", "encoders", "views", "renderers", "objectives", "recipes", "matrix")
 """Those of `manyviews.testing.check`, which imports torch."""
 
 

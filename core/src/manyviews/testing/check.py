@@ -28,6 +28,7 @@ KITS: dict[str, type[Kit]] = {
     "sources": kits.SourceKit,
     "encoders": kits.EncoderKit,
     "views": kits.ViewsKit,
+    "renderers": kits.RendererKit,
     "objectives": kits.ObjectiveKit,
     "recipes": kits.RecipeKit,
     "matrix": kits.MatrixKit,

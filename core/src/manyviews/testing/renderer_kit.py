@@ -26,6 +26,7 @@ class RendererKit(Kit):
     """Every renderer of a plugin, on each kind of data."""
 
     kind = "renderer"
+    looks_at = "draw"
 
     @pytest.fixture(autouse=True)
     def matplotlib(self) -> None:

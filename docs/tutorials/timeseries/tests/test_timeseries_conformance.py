@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, RecipeKit, SourceKit, ViewsKit
+from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, RecipeKit, RendererKit, SourceKit, ViewsKit
 
 PLUGIN = "manyviews_timeseries.plugin"
 
@@ -24,6 +24,10 @@ class TestViews(ViewsKit):
 
 
 class TestObjectives(ObjectiveKit):
+    plugin = PLUGIN
+
+
+class TestRenderers(RendererKit):
     plugin = PLUGIN
 
 

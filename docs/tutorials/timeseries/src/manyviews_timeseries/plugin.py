@@ -22,6 +22,7 @@ def manyviews_domain() -> Domain:
         components={
             "source": {"files": "manyviews_timeseries.source:TimeseriesSource"},
             "encoder": {"transformer": "manyviews_timeseries.encoder:TimeseriesTransformer"},
+            "renderer": {"lines": "manyviews_timeseries.renderer:Lines"},
             "views": {"noise": "manyviews_timeseries.views:Noise"},
         },
         recipes="manyviews_timeseries:recipes",

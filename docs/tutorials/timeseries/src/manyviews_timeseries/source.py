@@ -43,6 +43,10 @@ class TimeseriesBatch:
         """A number of each sample, beside all of its `values`."""
         return each[:, None, None]
 
+    def sample(self, number: int) -> Float[Tensor, "steps channels"]:
+        """One window, as it is drawn."""
+        return self.values[number]
+
 
 class TimeseriesSpec(Spec):
     """What encoders and views must know of the data. Fitted on training windows, stored with every checkpoint."""
@@ -138,6 +142,10 @@ class TimeseriesSource(Source):
     def features(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples features"]:
         """The window itself: a linear model on it is the baseline that a forecaster has to beat."""
         return self.batch(index).values.flatten(1).numpy()
+
+    def caption(self, sample: int) -> str:
+        """What tells a sample from others, beside its picture."""
+        return f"{self.files[self.owners[sample]].name} from step {self.starts[sample]}"
 
     def fingerprint(self) -> Mapping[str, Any]:
         return {"files": len(self.files), "bytes": sum(file.stat().st_size for file in self.files), "windows": len(self)}

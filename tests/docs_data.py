@@ -1,0 +1,94 @@
+"""Small data under the names that the documentation has for them: `<!-- docs: data NAME -->` in a page asks for them.
+
+Each is made of what its domain is tried on (`Domain.trial`), in a second or two.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from manyviews.plugins.registry import registry
+from manyviews.testing.subject import Subject
+
+
+def trial(domain: str, kind: str, folder: Path) -> dict[str, Any]:
+    """A kind of trial data of a domain, in a folder; the recipe sections that read them."""
+    (plugin,) = [plugin for plugin in registry().plugins if plugin.name == domain]
+    folder.mkdir(parents=True, exist_ok=True)
+    return dict(Subject.of(plugin.entry_point).trial.data[kind](folder))
+
+
+def tables(folder: Path) -> dict[str, Any]:
+    """people.csv with the label column income, new_people.csv without it, table.csv with the column label, new_rows.csv."""
+    from manyviews_tabular.testing import small_table
+
+    frame = small_table()
+    people = frame.rename(columns={"label": "income", "kind": "zip"})
+    people.to_csv(folder / "people.csv", index=False)
+    people.to_parquet(folder / "people.parquet", index=False)
+    people.drop(columns="income").head(9).to_csv(folder / "new_people.csv", index=False)
+    frame.to_csv(folder / "table.csv", index=False)
+    frame.drop(columns="label").head(9).to_csv(folder / "new_rows.csv", index=False)
+    return {}
+
+
+def graphs(folder: Path) -> dict[str, Any]:
+    """Cora/: one graph with labelled nodes."""
+    return trial("graphs", "graph", folder / "Cora")
+
+
+def speech(folder: Path) -> dict[str, Any]:
+    """recordings/ and new_recordings/: folders of sounds."""
+    trial("speech", "equal", folder / "new_recordings")
+    return trial("speech", "equal", folder / "recordings")
+
+
+def satellite(folder: Path) -> dict[str, Any]:
+    """scenes/ and new_scenes/: folders of GeoTIFFs."""
+    trial("satellite", "scenes", folder / "new_scenes")
+    return trial("satellite", "scenes", folder / "scenes")
+
+
+def medical(folder: Path) -> dict[str, Any]:
+    """scans/ and new_scans/: folders of volumes."""
+    trial("medical", "volumes", folder / "new_scans")
+    return trial("medical", "volumes", folder / "scans")
+
+
+def names_python(page: str) -> dict[str, Any]:
+    """What snippets of a page take from their surroundings: a DataFrame X with labels y, PyG's data."""
+    if page in ("docs/tables.md", "plugins/tabular/README.md", "README.md"):
+        from manyviews_tabular.testing import small_table
+
+        frame = small_table()
+        return {"X": frame.drop(columns="label"), "y": frame["label"], "frame": frame.drop(columns="label")}
+    if page == "docs/graphs.md":
+        import torch
+        from torch_geometric.data import Data
+
+        random = torch.Generator().manual_seed(0)
+        edges = torch.randint(0, 48, (2, 200), generator=random)
+        return {"data": Data(x=torch.randn(48, 6, generator=random), edge_index=edges, y=torch.arange(48) % 3)}
+    return {}
+
+
+def copied(source: Path, target: Path) -> None:
+    """A folder of the repository beside the page's data, for pages that name it."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+SETS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "tables": tables, "graphs": graphs, "speech": speech, "satellite": satellite, "medical": medical,
+}  # fmt: skip
+"""Name -> puts the data into a folder, and returns what of a recipe such small data want (a tile's size)."""
+OF_PAGES = {"README.md": "tables", "plugins/tabular/README.md": "tables"}
+
+
+def data_of(page: str) -> list[str]:
+    """What a page has without asking: one that is about a domain has that domain's."""
+    plain = page.removeprefix("docs/").removeprefix("plugins/").removesuffix("/README.md").removesuffix(".md")
+    name = OF_PAGES.get(page, plain)
+    return [name] if name in SETS else []
