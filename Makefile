@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := core plugins/tabular plugins/graphs plugins/speech plugins/medical plugins/satellite
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint type format bench clean
+.PHONY: setup demo test lint type format bench docs clean
 setup: $(STAMP)
 
 $(STAMP): constraints.txt pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
@@ -37,5 +37,10 @@ format: setup
 bench: setup
 	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$script --quick || exit 1; done
 
+# Warnings are errors, nothing is fetched; the reference is made from the code that is installed. `make test` builds it, too.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache

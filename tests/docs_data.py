@@ -36,8 +36,20 @@ def tables(folder: Path) -> dict[str, Any]:
 
 
 def graphs(folder: Path) -> dict[str, Any]:
-    """Cora/: one graph with labelled nodes."""
-    return trial("graphs", "graph", folder / "Cora")
+    """Cora/: one graph with labelled nodes, as tables of edges and nodes."""
+    import numpy as np
+    import pandas as pd
+
+    place, random = folder / "Cora", np.random.default_rng(0)
+    place.mkdir()
+    group, ends = np.arange(300) % 3, random.integers(0, 300, (2, 5000))
+    near = (group[ends[0]] == group[ends[1]]) | (random.random(5000) < 0.1)
+    pd.DataFrame({"source": ends[0][near], "target": ends[1][near]}).to_csv(place / "edges.csv", index=False)
+    words = {f"word{number}": random.normal(size=300) + (group == number) for number in range(3)}
+    pd.DataFrame({"id": np.arange(300), **words, "label": [f"topic {number}" for number in group]}).to_csv(
+        place / "nodes.csv", index=False
+    )
+    return {"data": {"splits": {"valid": 0.25, "test": 0.25}, "target": "label"}, "train": {"batch_size": 1}}
 
 
 def speech(folder: Path) -> dict[str, Any]:
@@ -64,7 +76,8 @@ def names_python(page: str) -> dict[str, Any]:
         from manyviews_tabular.testing import small_table
 
         frame = small_table()
-        return {"X": frame.drop(columns="label"), "y": frame["label"], "frame": frame.drop(columns="label")}
+        x = frame.drop(columns="label")
+        return {"X": x, "X_labelled": x, "y": frame["label"], "frame": x}
     if page == "docs/graphs.md":
         import torch
         from torch_geometric.data import Data

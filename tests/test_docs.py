@@ -157,7 +157,7 @@ class Page:
     def small(self, words: list[str]) -> list[str]:
         """What the page's small data want of a recipe, and what makes its parts small; what is said already stands."""
         recipe = load_recipe(words[0], [*words[1:], *SHORT])
-        given = {key: value for key, value in self.wants.get("data", {}).items() if key not in ("source", "path", "target")}
+        given = {key: value for key, value in self.wants.get("data", {}).items() if key not in ("source", "path")}
         found = {f"data.{key}": value for key, value in given.items()} if self.wants else {}
         (plugin,) = [plugin for plugin in registry().plugins if plugin.name == recipe.domain]
         for key, kind, part, _ in components(recipe):
