@@ -42,8 +42,8 @@ def graphs(folder: Path) -> dict[str, Any]:
 
     place, random = folder / "Cora", np.random.default_rng(0)
     place.mkdir()
-    group, ends = np.arange(300) % 3, random.integers(0, 300, (2, 5000))
-    near = (group[ends[0]] == group[ends[1]]) | (random.random(5000) < 0.1)
+    group, ends = np.arange(300) % 3, random.integers(0, 300, (2, 8000))
+    near = (group[ends[0]] == group[ends[1]]) | (random.random(8000) < 0.1)
     pd.DataFrame({"source": ends[0][near], "target": ends[1][near]}).to_csv(place / "edges.csv", index=False)
     words = {f"word{number}": random.normal(size=300) + (group == number) for number in range(3)}
     pd.DataFrame({"id": np.arange(300), **words, "label": [f"topic {number}" for number in group]}).to_csv(
