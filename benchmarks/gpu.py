@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -26,6 +27,7 @@ from typing import Any
 import torch
 from _gpu_cases import CASES, Case
 from _plain_mae import PlainMAE
+from filelock import FileLock
 from torch.utils.flop_counter import FlopCounterMode
 
 from manyviews.engine.learner import Step
@@ -50,6 +52,9 @@ def main() -> None:
     )
     parser.add_argument("--precision", default="bf16-mixed")
     parser.add_argument("--compile", action="store_true", help="With `train.compile`.")
+    parser.add_argument(
+        "--lock", help="Hold this file while measuring: several cases then prepare at once and measure in turn."
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -64,7 +69,7 @@ def main() -> None:
             print(f"{name}: left out, {CASES[name].needs} or the domain is not installed")
             continue
         try:
-            results[name] = measure(CASES[name], device, steps, train, options.quick, peak)
+            results[name] = measure(CASES[name], device, steps, train, options.quick, peak, options.lock)
         except Exception as error:  # one case that fails does not take the others' figures with it
             results[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(name, json.dumps(results[name]), flush=True)
@@ -95,21 +100,24 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def measure(case: Case, device: torch.device, steps: int, given: Mapping[str, Any], toy: bool, peak: float) -> dict[str, Any]:
+def measure(
+    case: Case, device: torch.device, steps: int, given: Mapping[str, Any], toy: bool, peak: float, lock: str | None
+) -> dict[str, Any]:
     """All figures of a case."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "data").mkdir()
         recipe = recipe_of(case, folder, steps, given, toy)
         bare = Bare(recipe, device)
-        before = bare.seconds(steps)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        windows = engine_windows(recipe)
-        after = bare.seconds(steps)
+        with FileLock(lock) if lock else nullcontext():
+            before = bare.seconds(steps)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            windows = engine_windows(recipe)
+            after = bare.seconds(steps)
+            memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+            plain = plain_seconds(bare, recipe, steps) if case.plain else None
         flops = 0.0 if case.sparse else bare.flops()
-        memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
-        plain = plain_seconds(bare, recipe, steps) if case.plain else None
     engine, by_hand = median(window["seconds"] for window in windows), (before + after) / 2
     figures = {
         "step_ms": 1e3 * engine,
