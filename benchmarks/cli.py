@@ -1,4 +1,5 @@
-"""CPU time of the command line with a hundred plugins installed, one of them broken; the last line is a JSON object.
+"""CPU time of the command line with a hundred plugins installed, one of them broken, one
+incompatible, two in conflict; the last line is a JSON object.
 
     python benchmarks/cli.py [--quick]
 
@@ -36,20 +37,22 @@ RUN = "from manyviews.cli.main import main; main()"
 
 
 def install(folder: Path, plugins: int) -> None:
-    """Generate `plugins` distributions; the last one raises at import."""
+    """Generate `plugins` distributions: the last is broken, the one before wants another core, two before claim one name."""
     for number in range(plugins):
         name = f"dummy{number:03}"
-        broken = number == plugins - 1
+        left = plugins - number
         (folder / f"{name}_plugin.py").write_text(
-            "raise RuntimeError('broken on purpose')" if broken else MODULE.format(name=name)
+            "raise RuntimeError('broken on purpose')" if left == 1 else MODULE.format(name=name)
         )
         info = folder / f"manyviews_{name}-1.0.dist-info"
         info.mkdir()
+        core = ">=99" if left == 2 else "~=0.1.0"
         (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: manyviews-{name}\nVersion: 1.0\nRequires-Dist: manyviews~=0.1.0\n\n"
+            f"Metadata-Version: 2.1\nName: manyviews-{name}\nVersion: 1.0\nRequires-Dist: manyviews{core}\n\n"
             + "Words.\n" * 100
         )
-        (info / "entry_points.txt").write_text(f"[manyviews]\n{name} = {name}_plugin\n")
+        claimed = "twice" if left in (3, 4) else name
+        (info / "entry_points.txt").write_text(f"[manyviews]\n{claimed} = {name}_plugin\n")
 
 
 def run(arguments: Sequence[str], folder: Path, *python: str) -> tuple[float, str, str]:
@@ -94,7 +97,7 @@ def main() -> None:
                 spent[key].append(run(words, folder)[0])
     result = {
         "plugins": options.plugins,
-        "broken": states.count("broken"),
+        **{state: states.count(state) for state in ("broken", "incompatible", "conflict")},
         "rounds": rounds,
         **{f"{key}_cpu_ms_median": round(median(times), 1) for key, times in spent.items()},
         **{f"{key}_cpu_ms_least": round(min(times), 1) for key, times in spent.items()},

@@ -26,10 +26,11 @@ def tables(folder: Path) -> dict[str, Any]:
     from manyviews_tabular.testing import small_table
 
     frame = small_table()
-    people = frame.rename(columns={"label": "income", "kind": "zip"})
+    people = small_table(1200).rename(columns={"label": "income", "kind": "zip"})
     people.to_csv(folder / "people.csv", index=False)
     people.to_parquet(folder / "people.parquet", index=False)
-    people.drop(columns="income").head(9).to_csv(folder / "new_people.csv", index=False)
+    for name in ("new_people.csv", "new.csv"):
+        people.drop(columns="income").head(9).to_csv(folder / name, index=False)
     frame.to_csv(folder / "table.csv", index=False)
     frame.drop(columns="label").head(9).to_csv(folder / "new_rows.csv", index=False)
     return {}
@@ -83,8 +84,8 @@ def names_python(page: str) -> dict[str, Any]:
         from torch_geometric.data import Data
 
         random = torch.Generator().manual_seed(0)
-        edges = torch.randint(0, 48, (2, 200), generator=random)
-        return {"data": Data(x=torch.randn(48, 6, generator=random), edge_index=edges, y=torch.arange(48) % 3)}
+        edges = torch.randint(0, 300, (2, 900), generator=random)
+        return {"data": Data(x=torch.randn(300, 6, generator=random), edge_index=edges, y=torch.arange(300) % 3)}
     return {}
 
 
@@ -97,7 +98,7 @@ SETS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "tables": tables, "graphs": graphs, "speech": speech, "satellite": satellite, "medical": medical,
 }  # fmt: skip
 """Name -> puts the data into a folder, and returns what of a recipe such small data want (a tile's size)."""
-OF_PAGES = {"README.md": "tables", "plugins/tabular/README.md": "tables"}
+OF_PAGES = {"README.md": "tables", "plugins/tabular/README.md": "tables", "docs/finetune.md": "tables"}
 
 
 def data_of(page: str) -> list[str]:

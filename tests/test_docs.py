@@ -104,6 +104,22 @@ class Page:
             assert name in docs_data.SETS, f"{doc.path.name}: docs_data.py has no data `{name}`"
             self.wants |= docs_data.SETS[name](folder)
 
+        monkeypatch.setattr(mv, "pretrain", self.pretrain, raising=False)
+        monkeypatch.setattr(mv, "finetune", self.finetune, raising=False)
+
+    def pretrain(self, recipe: Any, **sections: Any) -> Any:
+        """`mv.pretrain` for a few steps."""
+        from manyviews.engine.pretrain import pretrain
+
+        train = {**sections.pop("train", {}), **TRAIN, **self.wants.get("train", {})}
+        return pretrain(recipe, **{**sections, "train": train, "track": None})
+
+    def finetune(self, run: Any, **sections: Any) -> Any:
+        """`mv.finetune` for a few steps."""
+        from manyviews.finetune.study import finetune
+
+        return finetune(run, overrides={**sections, "train": {"steps": 2, "epochs": None, "batch_size": 16}, "track": None})
+
     def shell(self, block: Block) -> None:
         for words in commands(block.text):
             self.command([self.filled(word) for word in words], block)
@@ -213,6 +229,8 @@ class Page:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def python(self, block: Block) -> None:
+        if "run" not in self.names and (self.folder / "runs").is_dir() and "run." in block.text:
+            self.names["run"] = mv.Run.open(self.folder / self.filled("runs/<run>"))
         code = compile(self.filled(block.text), f"{self.doc.path.name}:{block.line}", "exec")
         exec(code, self.names)  # noqa: S102 - that is what is tested
 
@@ -223,31 +241,24 @@ class Page:
             load_recipe(str(file))
 
     def filled(self, text: str) -> str:
-        """The placeholders: the newest run, a checkpoint of it."""
-        if "<run>" in text:
-            runs = sorted((self.folder / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
-            runs = [path for path in runs if (path / "recipe.yaml").is_file() and (path / "checkpoints").is_dir()]
-            text = text.replace("<run>", runs[-1].name)
-            text = text.replace("<step>", max(path.name for path in (runs[-1] / "checkpoints").glob("step-*")))
-        return text
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`mv.pretrain` for a few steps."""
-    from manyviews.engine.pretrain import pretrain
-
-    def quick(recipe: Any, **sections: Any) -> Any:
-        train = {**sections.pop("train", {}), **TRAIN}
-        return pretrain(recipe, **{**sections, "train": train, "track": None})
-
-    monkeypatch.setattr(mv, "pretrain", quick, raising=False)
+        """Placeholders: the newest run (`runs/<run>`, `runs/tabular-t_jepa-…`), a checkpoint of it, a part of a finetuning."""
+        if "<run>" not in text and "…" not in text:
+            return text
+        begun = sorted((self.folder / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
+        runs = [path for path in begun if (path / "checkpoints").is_dir()]
+        studies = [path for path in begun if (path / "parts").is_dir()]
+        text = text.replace("<run>", runs[-1].name)
+        text = text.replace("<step>", max(path.name for path in (runs[-1] / "checkpoints").glob("step-*")))
+        if studies:
+            text = re.sub(r"runs/[\w-]*finetune-…", f"runs/{studies[-1].name}", text)
+            text = text.replace("parts/…", f"parts/{next((studies[-1] / 'parts').iterdir()).name}")
+        return re.sub(r"runs/[\w-]+-…", f"runs/{runs[-1].name}", text)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # those of libraries, at their own import
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_a_page_shows_works(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: None) -> None:
+def test_what_a_page_shows_works(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     doc = read(path)
     wanted = {"bash", "python", "yaml"} & {block.language for block in doc.blocks}
     if not wanted:
