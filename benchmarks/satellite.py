@@ -1,11 +1,11 @@
 """How fast tiles come out of large scenes, beside a bare rasterio loop and, where it is installed, torchgeo.
 
-    python benchmarks/satellite.py [--quick] [--size 10980] [--tile 256] [--seconds 8]
+    python benchmarks/satellite.py [--quick] [--size 10980] [--tile 256] [--seconds 2.5]
 
 The scene: four bands of uint16, deflate, blocks of 512, as Sentinel-2's 10 m bands come. GDAL's cache is pinned to 64 MB,
-threads to one. Tiles a CPU-second (this process; no workers): block-local crops, windows anywhere, a grid; ours with everything a
-training loop pays for (mask, collation into a batch), the bare loop without. All take turns. Pixels are compared with bare
-reads, and the resident memory of 1 and of many scenes measured. Prints one JSON object as its last line.
+threads to one. Tiles a CPU-second (this process; no workers): block-local crops, windows anywhere, a grid; ours with
+everything a training loop pays for (mask, collation into a batch), the bare loop without. All take turns. Pixels are
+compared with bare reads, and the resident memory of 1 and of many scenes measured. Prints one JSON object as its last line.
 """
 
 from __future__ import annotations

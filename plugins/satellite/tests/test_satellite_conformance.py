@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, SourceKit, ViewsKit
+from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, RendererKit, SourceKit, ViewsKit
 
 PLUGIN = "manyviews_satellite.plugin"
 
@@ -20,6 +20,10 @@ class TestEncoders(EncoderKit):
 
 
 class TestViews(ViewsKit):
+    plugin = PLUGIN
+
+
+class TestRenderers(RendererKit):
     plugin = PLUGIN
 
 

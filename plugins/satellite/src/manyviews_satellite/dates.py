@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -36,6 +37,35 @@ def other_dates(
     chosen = drawn[enough].argsort(1)[:, : dates - 1]
     when = np.array([_order(scene) for scene in scenes])
     return enough, np.take_along_axis(chosen, when[chosen].argsort(1, kind="stable"), 1)
+
+
+def paired_dates(
+    scenes: Sequence[Scene], tiles: Tiles, folders: Sequence[str]
+) -> tuple[Bool[np.ndarray, "tiles"], Int[np.ndarray, "kept more"]]:
+    """The tiles of the first folder's scenes, and for those the scenes of the same name in the other folders.
+
+    Raises:
+        DataError: A scene has no partner, or one of another size, or there is no such folder.
+    """
+    known = {(PurePath(scene.name).parent, PurePath(scene.name).stem): number for number, scene in enumerate(scenes)}
+    partners: dict[int, list[int]] = {}
+    for (folder, stem), number in known.items():
+        if folder.name != folders[0]:
+            continue
+        others = [known.get((folder.parent / name, stem)) for name in folders[1:]]
+        if None in others:
+            lacking = folder.parent / folders[1 + others.index(None)]
+            raise DataError(f"{scenes[number].name}: has no partner of its name in {lacking} (data.pairs={list(folders)})")
+        partners[number] = [other for other in others if other is not None]
+        for other in partners[number]:
+            one, two = scenes[number].grid, scenes[other].grid
+            if one.crs is None and (one.rows, one.cols) != (two.rows, two.cols):
+                own = f"{one.rows} x {one.cols}"
+                raise DataError(f"{scenes[other].name}: {two.rows} x {two.cols} pixels, and {scenes[number].name} has {own}")
+    if not partners:
+        raise DataError(f"data.pairs: no images in folders called {folders[0]!r}")
+    first = np.isin(tiles.scene, list(partners))
+    return first, np.array([partners[number] for number in tiles.scene[first].tolist()]).reshape(-1, len(folders) - 1)
 
 
 def _order(scene: Scene) -> float:

@@ -31,7 +31,7 @@ class TileEncoder(Encoder, ABC):
     group: NaN where a group has fewer, where a band is missing, and where nothing was seen.
     """
 
-    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS})
+    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.FEATURE_MAPS})
 
     def __init__(self, spec: TileSpec, *, width: int, patch: int, groups: tuple[Group, ...], pool: Pool = "mean") -> None:
         super().__init__()
@@ -103,6 +103,16 @@ class TileEncoder(Encoder, ABC):
         weights = weights if present is None else weights[present]
         share = lengths.mean(weights)
         return torch.where(share > 0, lengths.mean(tokens * weights) / share.clamp(min=1e-6), mean)
+
+    def maps(self, view: View) -> tuple[Float[Tensor, "tiles width rows cols"], ...]:
+        """The tokens as a map of patches; dates and groups of bands are averaged."""
+        return (self.folded(self(view).tokens, view.batch),)
+
+    def folded(self, tokens: Float[Tensor, "tokens width"], batch: TileBatch) -> Float[Tensor, "tiles width rows cols"]:
+        """Tokens, all of them there, over rows and columns of patches."""
+        rows, cols = self.patches(batch)
+        cells = rearrange(tokens, "(b sets h w) width -> b sets width h w", b=len(batch), h=rows, w=cols)
+        return cells.mean(1)
 
     def withheld(self, view: View) -> Bool[Tensor, "tiles dates groups rows cols"] | None:
         """Where tokens are hidden."""

@@ -87,15 +87,15 @@ def split_tiles(
     scene: Shaped[np.ndarray, "tiles"],
     blocks: Shaped[np.ndarray, "tiles"],
     splits: str | Mapping[str, float] | None,
-    labels: Labels | None,
+    labelled: bool,
     seed: int,
 ) -> Shaped[np.ndarray, "tiles"]:
     """The split of every tile: as folders say, or whole blocks drawn by shares (with labels .1 valid, .2 test by default)."""
     own = np.full(len(scene), "train", dtype="<U5")
-    shares: Mapping[str, float] = {"valid": VALID_SHARE, "test": 0.2} if labels is not None else {}
+    shares: Mapping[str, float] = {"valid": VALID_SHARE, "test": 0.2} if labelled else {}
     if splits == "folder":
         own = np.array([_said(each) for each in scenes])[scene]
-        shares = {} if (own == "valid").any() or labels is None else {"valid": VALID_SHARE}
+        shares = {} if (own == "valid").any() or not labelled else {"valid": VALID_SHARE}
     elif isinstance(splits, str):
         raise DataError(f"data.splits: {splits!r} is neither `folder` nor shares such as {{valid: 0.1, test: 0.2}}")
     elif splits is not None:

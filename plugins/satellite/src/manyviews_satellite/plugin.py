@@ -37,7 +37,12 @@ def manyviews_domain() -> Domain:
                 "merlin": "manyviews_satellite.radar.merlin:Merlin",
                 "seco": "manyviews_satellite.seco:SeCo",
             },
-            "task": {},
+            "downstream": {
+                "change": "manyviews_satellite.dense.change:Change",
+                "segmentation": "manyviews_satellite.dense.segmentation:Segmentation",
+            },
+            "renderer": {"tiles": "manyviews_satellite.renderer:TileRenderer"},
+            "writer": {"geotiff": "manyviews_satellite.writer:GeoTiffWriter"},
         },
         recipes="manyviews_satellite:recipes",
         demo="manyviews_satellite.demo:prepare",

@@ -13,20 +13,24 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from manyviews.batch import Labelled
 from manyviews.errors import DataError
-from manyviews.source import Labels, Source
+from manyviews.source import DenseLabels, Labels, Source
 from manyviews_satellite.batch import TileBatch
-from manyviews_satellite.dates import other_dates
+from manyviews_satellite.dates import other_dates, paired_dates
 from manyviews_satellite.describe import describe
 from manyviews_satellite.features import image_statistics
 from manyviews_satellite.ground import ground_blocks, straddling
-from manyviews_satellite.labels import Kind, labels_of, read_target, split_tiles
+from manyviews_satellite.labels import Kind, Target, labels_of, read_target, split_tiles
+from manyviews_satellite.masks import Masks
 from manyviews_satellite.reader import TileReader
 from manyviews_satellite.reading.options import Clouds, options
+from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.spec import TileSpec, Windows
 from manyviews_satellite.statistics import statistics
 from manyviews_satellite.survey import survey
+from manyviews_satellite.targets import Map
 
 BLOCK_TILES = 4
 """Side of a block of ground in tiles, where the recipe does not say."""
@@ -57,6 +61,9 @@ class TileSource(Source):
         min_valid: Least share of valid pixels of a tile.
         small: What becomes of scenes smaller than a tile: refused, or padded with pixels that are not valid.
         dates: Images of one place that make a sample; other dates are read where a tile's pixels lie, from their own grids.
+        pairs: Names of two or more folders whose files of one name are the dates of a sample, such as [before, after].
+        dense: The target is a class for every pixel, for segmentation and change: a map, or the name of a folder of masks
+            beside that of the images.
         target: What probes predict: `folder` (that of a scene's file), a file of points, or a map; null: nothing.
         target_column: The column of points' labels.
         target_kind: Classes, or numbers to regress on.
@@ -96,6 +103,8 @@ class TileSource(Source):
         min_valid: Share = 0.5,
         small: Literal["refuse", "pad"] = "refuse",
         dates: PositiveInt = 1,
+        pairs: list[str] | None = None,
+        dense: bool = False,
         target: str | None = None,
         target_column: str | None = None,
         target_kind: Kind = "classes",
@@ -116,24 +125,32 @@ class TileSource(Source):
         )
         windows = Windows(
             tile=tile, stride=stride, sampling=sampling, tiles=tiles, crops=crops, min_valid=min_valid, small=small,
-            dates=dates, seed=seed,
+            dates=len(pairs) if pairs else dates, pairs=tuple(pairs or ()), seed=seed,
         )  # fmt: skip
         if spec is not None:
             names = tuple(dict.fromkeys(band.name for band in spec.bands))
             reading, windows = spec.reading.model_copy(update={"use": names, "partial": True}), spec.windows
         wanted = target or (spec.target if spec is not None and spec.target == "folder" else None)
-        goal = None if wanted is None else read_target(wanted, target_kind, target_column, windows.stride or 4, ignore)
-        scenes = find_scenes(path, reading)
+        in_folder = dense and wanted is not None and not Path(wanted).expanduser().is_file()
+        goal = None
+        if wanted is not None and not in_folder:
+            goal = read_target(wanted, target_kind, target_column, windows.stride or 4, ignore)
+        over, goal = (goal, None) if dense else (None, goal)
+        scenes = find_scenes(path, reading, leave=wanted if in_folder else None)
         found = survey(scenes.scenes, windows, goal.places.centres if goal is not None and goal.places is not None else None)
         self.skipped = _left_out([*scenes.refused, *found.refused], path, on_error, bool(found.scenes))
         self._unseen, others = found.unseen, None
         if windows.dates > 1:
-            enough, others = other_dates(found.scenes, found.tiles, windows.tile, windows.dates, windows.seed)
+            if windows.pairs:
+                enough, others = paired_dates(found.scenes, found.tiles, windows.pairs)
+            else:
+                enough, others = other_dates(found.scenes, found.tiles, windows.tile, windows.dates, windows.seed)
             found.tiles, found.labels = found.tiles.where(enough), found.labels[enough]
         self._labels = None if goal is None else labels_of(goal, found)
+        self._masks = None if not dense else _masks(found.scenes, wanted, over, ignore)
         side = block or BLOCK_TILES * windows.tile
         self._blocks = ground_blocks(found.scenes, found.tiles, windows.tile, side)
-        self._splits = split_tiles(found.scenes, found.tiles.scene, self._blocks, splits, self._labels, split_seed)
+        self._splits = split_tiles(found.scenes, found.tiles.scene, self._blocks, splits, goal is not None or dense, split_seed)
         if apart:
             kept = ~straddling(found.scenes, found.tiles, windows.tile, side, self._blocks, self._splits)
             found.tiles, self._blocks, self._splits = found.tiles.where(kept), self._blocks[kept], self._splits[kept]
@@ -162,6 +179,31 @@ class TileSource(Source):
             target=target,
         )
 
+    @classmethod
+    def reading(cls, data: Any, spec: TileSpec) -> TileSource:  # type: ignore[override]  # this domain's own spec
+        """New images, all of their ground: tiles side by side, whatever way training cut them."""
+        windows = spec.windows.model_copy(update={"sampling": "grid"})
+        source = cls(path=data, spec=spec.model_copy(update={"windows": windows}))
+        source.spec = spec
+        return source
+
+    @property
+    def scenes(self) -> list[Scene]:
+        """What tiles are cut from."""
+        return list(self._reader.scenes)
+
+    def corner(self, number: int) -> tuple[int, int]:
+        """Row and column of a tile's upper left pixel in its scene."""
+        return int(self._reader.tiles.row[number]), int(self._reader.tiles.col[number])
+
+    def name(self, number: int) -> str:
+        """Where a tile is from: its scene, day and place."""
+        scene = self._reader.scenes[int(self._reader.tiles.scene[number])]
+        year, month, _ = scene.time
+        when = "" if math.isnan(year) else f", {year:.0f}-{month:02.0f}"
+        row, col = self.corner(number)
+        return f"{Path(scene.name).name[-70:]}{when}, row {row}, column {col}"
+
     def __len__(self) -> int:
         return len(self._reader.tiles)
 
@@ -186,6 +228,23 @@ class TileSource(Source):
 
     def labels(self) -> Labels | None:
         return self._labels
+
+    def dense_labels(self) -> DenseLabels | None:
+        if self._masks is None:
+            return None
+        return DenseLabels("pixels", self._masks.classes, np.ones(len(self), dtype=bool))
+
+    def labelled(self, index: Int[np.ndarray, "tiles"], generator: np.random.Generator | None) -> Labelled:
+        """Tiles with a class for each pixel; a tile is what the encoder is trained on, so nothing is cut anew."""
+        assert self._masks is not None
+        tiles, side, maps = self._reader.tiles, self.spec.windows.tile, []
+        for number in index.tolist():
+            scene = int(tiles.scene[number])
+            maps.append(self._masks(self._reader.scenes[scene], scene, (*self.corner(number), side, side)))
+        return Labelled(self.batch(index), torch.from_numpy(np.stack(maps)))
+
+    def whole(self, sample: int) -> tuple[TileBatch, tuple[int, ...]]:
+        return self.batch(np.array([sample])), (self.spec.windows.tile,) * 2
 
     def groups(self) -> Shaped[np.ndarray, "tiles"]:
         """Blocks of ground, of all dates together."""
@@ -226,6 +285,21 @@ def _left_out(refused: list[str], path: str | Path, on_error: str, any_left: boo
     if not any_left:
         raise DataError(f"{path}: no usable image: all were left out; the first: {_line(refused[0])}")
     return [_line(reason) for reason in refused]
+
+
+def _masks(scenes: list[Scene], target: str | None, over: Target | None, ignore: list[float]) -> Masks:
+    """A class for each pixel.
+
+    Raises:
+        DataError: The target is neither a map nor a folder of masks.
+    """
+    if target is None:
+        raise DataError("data.dense: asks for a class for every pixel; name a map or a folder of masks as data.target")
+    if over is None:
+        return Masks.in_folder(scenes, target, ignore)
+    if not isinstance(over.places, Map):
+        raise DataError(f"data.target: {target} has no class for every pixel; name a map (.tif, .npy), or leave out data.dense")
+    return Masks.of_map(over.places)
 
 
 def _line(text: str) -> str:

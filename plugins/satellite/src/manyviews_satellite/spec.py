@@ -47,6 +47,8 @@ class Windows(BaseModel):
     small: Literal["refuse", "pad"] = "refuse"
     dates: int = 1
     """Images of one place that make a sample."""
+    pairs: tuple[str, ...] = ()
+    """Folders whose files of one name are these dates; empty: what lies at one place on the ground."""
     seed: int = 0
 
 

@@ -20,7 +20,7 @@ from manyviews.plugins.suggest import did_you_mean
 from manyviews_satellite.reading.arrays import values
 from manyviews_satellite.reading.grid import Grid
 from manyviews_satellite.reading.header import read_header
-from manyviews_satellite.reading.pixels import read_pixels
+from manyviews_satellite.reading.pixels import Window, read_pixels
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.tiles import Numbers
 
@@ -57,6 +57,20 @@ class Map:
     def values(self) -> tuple[str, ...]:
         """Of every pixel, as text."""
         return tuple(f"{value:g}" for value in self.numbers.ravel().tolist())
+
+    def at(self, scene: Scene, window: Window) -> np.ndarray:
+        """Its values where the pixels of a scene's window lie; NaN beyond it."""
+        row, col, height, width = window
+        if self.grid.crs is None or scene.grid.crs is None:
+            self._refuse_unlike(scene)
+            down, across = np.meshgrid(np.arange(height) + row, np.arange(width) + col, indexing="ij")
+        else:
+            places = self.grid.pixels(*scene.places(window), scene.grid.crs)
+            down, across = (np.floor(part).astype(np.int64) for part in places)
+        inside = (down >= 0) & (down < self.grid.rows) & (across >= 0) & (across < self.grid.cols)
+        found = np.full(down.shape, np.nan)
+        found[inside] = self.numbers[down[inside], across[inside]]
+        return found
 
     def centres(self, scene: Scene) -> tuple[Numbers, Numbers, Numbers]:
         """Every so many pixels of a scene, where the map has a value, and which of its pixels that is."""

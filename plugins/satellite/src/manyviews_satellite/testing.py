@@ -17,7 +17,7 @@ def scenes(folder: Path) -> dict[str, Any]:
         pixels = numbers(reflectances(landscape(96, 96, 5, number), number))
         pixels[:, :8, :24] = 0
         write_scene(folder / kind / "S2A_20200401_scene.tif", pixels, corner=(600_000.0 + 20_000 * number, 5_200_000.0))
-    data = {"source": "tiles", "path": str(folder), "tile": 16, "target": "folder", "sampling": "blocks", "block": 16}
+    data = {"source": "tiles", "path": str(folder), "tile": 16, "stride": 8, "target": "folder", "block": 16}
     return {"data": data}
 
 

@@ -44,7 +44,7 @@ class UNet(Encoder):
         width: Width of a token.
     """
 
-    offers = frozenset({Trait.PLACED_TOKENS, Trait.OWN_TOKENS})
+    offers = frozenset({Trait.PLACED_TOKENS, Trait.OWN_TOKENS, Trait.FEATURE_MAPS})
 
     def __init__(
         self,
@@ -90,6 +90,13 @@ class UNet(Encoder):
             cells = self.pixels(rearrange(pixels, "b d c h w -> (b d) c h w"), batch.bands)
         tokens = rearrange(cells, "(b d) width h w -> (b d h w) width", b=len(batch))
         return Encoding(tokens, None, lengths, lengths.mean(tokens))
+
+    def maps(self, view: View) -> tuple[Float[Tensor, "tiles width rows cols"], ...]:
+        """The tokens as a map of pixels; dates are averaged."""
+        batch = view.batch
+        rows, cols = batch.pixels.shape[-2:]
+        cells = rearrange(self(view).tokens, "(b d h w) width -> b d width h w", b=len(batch), h=rows, w=cols)
+        return (cells.mean(1),)
 
     @staticmethod
     def physical(batch: TileBatch, dtype: torch.dtype) -> Float[Tensor, "tiles dates bands rows cols"]:

@@ -34,11 +34,17 @@ class Found:
     refused: list[str] = field(default_factory=list)
 
 
-def find_scenes(path: str | Path, options: Options) -> Found:
-    """The scenes at a path, all with the same bands, and a line for each file that cannot be used."""
+def find_scenes(path: str | Path, options: Options, leave: str | None = None) -> Found:
+    """The scenes at a path, all with the same bands, and a line for each file that cannot be used.
+
+    Args:
+        path: A file, a folder, a pattern or a catalogue.
+        options: How they are read.
+        leave: Name of folders whose files are no images (masks).
+    """
     found = Found()
     parts: dict[str, list[tuple[File, Header]]] = {}
-    for file, headers in scan(find_files(path), options):
+    for file, headers in scan([file for file in find_files(path) if PurePath(file.path).parent.name != leave], options):
         if isinstance(headers, DataError):
             found.refused.append(str(headers))
             continue

@@ -1,0 +1,87 @@
+"""Label maps of tiles: from one map over the ground, or from a mask beside each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from manyviews.errors import DataError
+from manyviews_satellite.reading.arrays import values
+from manyviews_satellite.reading.find import SUFFIXES
+from manyviews_satellite.reading.header import read_header
+from manyviews_satellite.reading.pixels import Window, read_pixels
+from manyviews_satellite.reading.scene import Scene
+from manyviews_satellite.targets import Map
+
+IGNORE = -1
+
+
+@dataclass(frozen=True)
+class Masks:
+    """A class for each pixel of scenes."""
+
+    over: Map | None
+    """One map over the ground."""
+    beside: tuple[str, ...] = ()
+    """Or a file for each scene."""
+    numbers: tuple[float, ...] = ()
+    """What the files hold for each class."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(f"{number:g}" for number in self.numbers)
+
+    @classmethod
+    def of_map(cls, over: Map) -> Masks:
+        """From one map, whose ignored values are no class."""
+        found = np.unique(over.numbers[np.isfinite(over.numbers.astype(np.float64))])
+        return cls(over, numbers=tuple(float(number) for number in found if number not in over.ignore))
+
+    @classmethod
+    def in_folder(cls, scenes: Sequence[Scene], name: str, ignore: Sequence[float]) -> Masks:
+        """From the files of the images' own names in a folder beside theirs.
+
+        Raises:
+            DataError: A scene has none, or one of another size.
+        """
+        files, found = [], set()
+        for scene in scenes:
+            image = Path(scene.name)
+            folder = image.parent.parent / name
+            beside = sorted(path for path in folder.glob(f"{image.stem}.*") if path.suffix.lower() in SUFFIXES)
+            if not beside:
+                raise DataError(f"{scene.name}: has no mask {folder / image.stem}.* beside it (data.target={name})")
+            files.append(str(beside[0]))
+            numbers = _read(files[-1], (0, 0, scene.grid.rows, scene.grid.cols), scene)
+            found |= set(np.unique(numbers).tolist())
+        return cls(None, tuple(files), tuple(float(number) for number in sorted(found) if number not in ignore))
+
+    def __call__(self, scene: Scene, number: int, window: Window) -> Int[np.ndarray, "rows cols"]:
+        """Classes of a window; -1 where there is none."""
+        told = self.over.at(scene, window) if self.over is not None else _read(self.beside[number], window, scene)
+        found = np.full(told.shape, IGNORE, np.int64)
+        for place, value in enumerate(self.numbers):
+            found[told == value] = place
+        return found
+
+
+def _read(path: str, window: Window, scene: Scene) -> np.ndarray:
+    """A mask's window; NaN outside of the scene."""
+    row, col, height, width = window
+    top, left = max(row, 0), max(col, 0)
+    bottom, right = min(row + height, scene.grid.rows), min(col + width, scene.grid.cols)
+    whole = np.full((height, width), np.nan)
+    header = None if path.lower().endswith(".npy") else read_header(path)
+    size = values(path).shape if header is None else (header.grid.rows, header.grid.cols)
+    if size != (scene.grid.rows, scene.grid.cols):
+        raise DataError(
+            f"{path}: {' x '.join(map(str, size))} pixels, and its image {scene.name} has {scene.grid.rows} x {scene.grid.cols}"
+        )
+    inside = (slice(top, bottom), slice(left, right))
+    part = values(path)[inside] if header is None else read_pixels(header, [1], (top, left, bottom - top, right - left))[0]
+    whole[top - row : bottom - row, left - col : right - col] = part
+    return whole

@@ -1,0 +1,90 @@
+"""Tiles as people look at them: in true colour where the bands are there, else in false colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from manyviews.errors import UserError
+from manyviews.look import style
+from manyviews.renderer import Renderer, Shown
+from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.sensors import canonical, colours
+from manyviews_satellite.spec import TileSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from manyviews_satellite.source import TileSource
+
+RANGE = 2.5
+"""Deviations of the training data on either side of the mean that a colour spans."""
+
+
+class TileRenderer(Renderer):
+    """Red, green and blue of a tile; several dates side by side. Patches are covered that are hidden in most groups of bands.
+
+    Args:
+        bands: Three bands as red, green and blue; null: true colour where the sensor has it, else the first three bands; of
+            radar the logarithm of the amplitude.
+    """
+
+    size = (1.6, 1.6)
+
+    def __init__(self, spec: TileSpec, /, *, bands: list[str] | None = None) -> None:
+        self.spec = spec
+        names = [band.label for band in spec.bands]
+        known = colours([band.name for band in spec.bands], spec.bands[0].sensor) if not spec.complex else None
+        wanted = [canonical(name) for name in bands] if bands is not None else list(known or names[:3])
+        if unknown := [name for name in wanted if name not in names]:
+            raise UserError(f"renderer.bands: there is no band {unknown[0]!r} (known: {', '.join(names)})")
+        self.wanted = [names.index(name) for name in wanted]
+
+    def draw(self, axes: Axes, shown: Shown) -> None:
+        from manyviews.look.marks import mark_cells, outline, to_grid
+
+        batch: TileBatch = shown.view.batch
+        pictures = [self.picture(batch, shown.sample, date) for date in range(batch.dates)]
+        height, width = pictures[0].shape[:2]
+        axes.imshow(np.concatenate(pictures, axis=1), extent=(0, width * len(pictures), height, 0), interpolation="nearest")
+        places = shown.places
+        if places is None:
+            return
+        for date in range(batch.dates):
+            extent = (date * width, (date + 1) * width, height, 0)
+
+            def flat(values: Bool[np.ndarray, "tokens"], date: int = date) -> Bool[np.ndarray, "rows cols"]:
+                """Of one date; groups of bands on top of one another."""
+                grid = to_grid(values, places)
+                grid = grid[date] if batch.dates > 1 else grid
+                flat: np.ndarray = grid.reshape(-1, *grid.shape[-2:]).mean(0) > 0.5
+                return flat
+
+            mark_cells(axes, flat(shown.hidden), [flat(one) for one in shown.asked], extent)
+            if shown.token is not None and shown.token < len(shown.hidden):
+                grid = to_grid(np.arange(len(shown.hidden)) == shown.token, places)
+                grid = grid[date] if batch.dates > 1 else grid
+                outline(axes, np.asarray(grid.reshape(-1, *grid.shape[-2:]).any(0)), extent, style.MARKED)
+
+    def picture(self, batch: TileBatch, sample: int, date: int) -> Float[np.ndarray, "rows cols three"]:
+        """Colours from 0 to 1; a missing band is dark, what was not seen grey."""
+        part = TileBatch(**{**vars(batch), **{
+            name: getattr(batch, name)[sample : sample + 1] for name in ("pixels", "scale", "offset", "time", "metres")
+        }, "valid": None if batch.valid is None else batch.valid[sample : sample + 1]})  # fmt: skip
+        content = part.content(self.spec)[0, date].numpy()
+        if self.spec.complex:
+            amplitude = np.log(np.hypot(content[0], content[-1]) + 1e-3)
+            content = ((amplitude - np.nanmean(amplitude)) / (np.nanstd(amplitude) + 1e-6))[None]
+            chosen = [content[0]] * 3
+        else:
+            there = {band: content[place] for place, band in enumerate(batch.bands)}
+            chosen = [there.get(band, np.full_like(content[0], -RANGE)) for band in self.wanted]
+            chosen = chosen * 3 if len(chosen) == 1 else (chosen + chosen[-1:])[:3]
+        picture: np.ndarray = np.stack(chosen, axis=-1) / (2 * RANGE) + 0.5
+        return np.where(np.isnan(picture), 0.5, picture).clip(0, 1)
+
+    def caption(self, source: TileSource, sample: int, token: int | None = None) -> str:
+        name = source.name(sample)
+        return name if token is None else f"{name}, token {token}"

@@ -1,0 +1,233 @@
+"""Views of tiles: crops, colours, bands left out, seasons, masks over groups; SeCo's equation; rasters of embeddings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from manyviews.cli.main import run as command
+from manyviews.engine.load import load_trained
+from manyviews.engine.pretrain import pretrain
+from manyviews.errors import UserError
+from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.reading.options import Options
+from manyviews_satellite.seco import SeCo, seasonal_contrast
+from manyviews_satellite.spec import Band, TileSpec, Windows
+from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
+from manyviews_satellite.transformer import PatchTransformer
+from manyviews_satellite.views.augment import Augment, jittered
+from manyviews_satellite.views.crops import cropped
+from manyviews_satellite.views.group_mask import GroupMask
+from manyviews_satellite.views.seasons import Season, Seasons
+
+
+def spec(dates: int = 1, metres: float | None = 10.0) -> TileSpec:
+    bands = tuple(Band(name=name, sensor="sentinel2") for name in ("B2", "B3", "B4", "B11"))
+    return TileSpec(
+        bands=bands, mean=(0.0,) * 4, std=(1.0,) * 4, windows=Windows(tile=16, dates=dates), reading=Options(), metres=metres
+    )
+
+
+def batch(tiles: int = 4, dates: int = 1, valid: bool = False) -> TileBatch:
+    pixels = torch.randn(tiles, dates, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    ones = torch.ones(tiles, dates, 4)
+    mask = torch.ones(tiles, dates, 16, 16, dtype=torch.bool)
+    mask[:, :, :4] = False
+    time = torch.arange(12.0).reshape(1, 4, 3)[:, :dates].expand(tiles, -1, -1)
+    return TileBatch(pixels, ones, 0 * ones, time, torch.full((tiles,), 10.0), (0, 1, 2, 3), mask if valid else None, True)
+
+
+def seed(number: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+def test_a_crop_of_all_is_the_tile_in_one_of_its_eight_positions() -> None:
+    tiles = batch(32)
+    same = cropped(tiles, 16, torch.ones(32), False, seed())
+    assert_close(same.pixels, tiles.pixels, atol=1e-5, rtol=1e-5)
+    turned = cropped(tiles, 16, torch.ones(32), True, seed()).pixels[:, 0]
+    found = set()
+    for one, whole in zip(turned, tiles.pixels[:, 0], strict=True):
+        forms = [torch.rot90(form, k, (1, 2)) for form in (whole, whole.flip(2)) for k in range(4)]
+        distances = [float((one - form).abs().max()) for form in forms]
+        assert min(distances) < 1e-4
+        found.add(int(np.argmin(distances)))
+    assert len(found) == 8
+
+
+def test_a_crop_is_a_part_of_its_tile_at_its_own_resolution() -> None:
+    tiles = batch()
+    part = cropped(tiles, 8, torch.full((4,), 0.5), False, seed())
+    assert part.pixels.shape == (4, 1, 4, 8, 8)
+    assert_close(part.metres, torch.full((4,), 10.0))
+    assert_close(cropped(tiles, 16, torch.full((4,), 0.5), False, seed()).metres, torch.full((4,), 5.0))
+    assert float(part.pixels.abs().max()) <= float(tiles.pixels.abs().max())
+
+
+def test_what_was_not_seen_stays_unseen_in_every_view() -> None:
+    tiles = batch(valid=True)
+    tiles = replace(tiles, pixels=torch.where(tiles.valid[:, :, None], tiles.pixels, torch.zeros(())))  # type: ignore[index]
+    views = Augment(spec(), crop=(0.9, 1.0), jitter=0.5, noise=0.5)
+    encoder = PatchTransformer(spec(), width=16, depth=1, heads=2, patch=4)
+    views.bind(encoder.layout)
+    for view in views(tiles, encoder.layout(tiles), seed()):
+        assert view.batch.valid is not None
+        assert not view.batch.pixels.permute(0, 1, 3, 4, 2)[~view.batch.valid].any()
+        assert 0.6 < float(view.batch.valid.float().mean()) < 0.8
+
+
+def test_jitter_is_one_gain_and_offset_for_each_band_of_each_image() -> None:
+    pixels = torch.randn(3, 2, 4, 8, 8, dtype=torch.float64)
+    changed = jittered(pixels, 0.3, 0.0, seed())
+    for one, other in zip(changed.flatten(0, 2), pixels.flatten(0, 2), strict=True):
+        slope = (one - one.mean()).flatten() @ (other - other.mean()).flatten() / (other - other.mean()).square().sum()
+        assert_close(one - one.mean(), slope * (other - other.mean()))
+    assert jittered(pixels, 0.0, 0.0, seed()) is pixels
+    assert float((jittered(pixels, 0.0, 0.1, seed()) - pixels).std()) == pytest.approx(0.1, rel=0.05)
+
+
+def test_views_leave_bands_out_and_take_other_dates() -> None:
+    encoder = PatchTransformer(spec(3), width=16, depth=1, heads=2, patch=4)
+    views = Augment(spec(3), globals=3, drop_bands=0.5, dates="one")
+    views.bind(encoder.layout)
+    tiles = batch(dates=3)
+    made = views(tiles, encoder.layout(tiles), seed(1))
+    assert {int(view.batch.time[0, 0, 0]) for view in made} == {0, 3, 6}
+    assert len({view.batch.bands for view in made}) > 1
+    assert all(view.batch.dates == 1 and view.batch.bands for view in made)
+
+
+def test_crops_in_metres_are_as_large_on_the_ground_whatever_the_resolution() -> None:
+    tiles = replace(batch(64), metres=torch.tensor([10.0, 20.0]).repeat(32))
+    views = Augment(spec(), metres=(80.0, 120.0))
+    sides = views._sides(tiles, "global", (0.4, 1.0), seed()) * tiles.metres * 16
+    assert float(sides.min()) >= 80
+    assert float(sides.max()) <= 120
+    with pytest.raises(UserError, match=r"views.metres: these images have no place on the ground"):
+        Augment(spec(metres=None), metres=(80.0, 120.0))
+
+
+def test_masks_cover_the_same_places_of_all_groups_or_whole_groups() -> None:
+    encoder = PatchTransformer(spec(), width=16, depth=1, heads=2, patch=4, groups="each")
+    tiles = batch()
+    layout = encoder.layout(tiles)
+    (places,) = GroupMask(share=0.75)(tiles, layout, seed())
+    (groups,) = GroupMask(share=0.5, by="group")(tiles, layout, seed())
+    assert places.hidden is not None
+    assert groups.hidden is not None
+    where = places.hidden.where[0].reshape(4, 4, 16)
+    assert bool((where == where[:, :1]).all())
+    assert where[:, 0].sum(1).tolist() == [12] * 4
+    assert places.hidden.each == 48
+    where = groups.hidden.where[0].reshape(4, 4, 16)
+    assert bool((where == where[:, :, :1]).all())
+    assert where[:, :, 0].sum(1).tolist() == [2] * 4
+    assert len({tuple(row) for row in where[:, :, 0].tolist()}) > 1
+
+
+def test_seasons_are_a_query_and_three_kinds_of_keys() -> None:
+    encoder = PatchTransformer(spec(3), width=16, depth=1, heads=2, patch=4)
+    views = Seasons(spec(3))
+    views.bind(encoder.layout)
+    tiles = batch(dates=3)
+    query, both, season, augmented = views(tiles, encoder.layout(tiles), seed())
+    assert [view.target for view in (query, both, season, augmented)] == [
+        Season(False, False), Season(True, True), Season(True, False), Season(False, True)
+    ]  # fmt: skip
+    times = [int(view.batch.time[0, 0, 0]) for view in (query, both, season, augmented)]
+    assert times[0] == times[3]
+    assert len(set(times)) == 3
+    assert_close(query.batch.pixels[:, 0], tiles.pixels[:, times[0] // 3])
+    assert not torch.allclose(augmented.batch.pixels, query.batch.pixels)
+    with pytest.raises(UserError, match=r"a sample has one: set data.dates=3"):
+        Seasons(spec(1))
+
+
+def test_seasonal_contrast_is_infonce_in_three_spaces() -> None:
+    """Longhand: space 0 against the queue alone, spaces 1 and 2 against the other keys of the place, too."""
+    torch.manual_seed(0)
+    unit = F.normalize(torch.randn(2, 3, 5, dtype=torch.float64), dim=-1)
+    keys = F.normalize(torch.randn(2, 3, 3, 5, dtype=torch.float64), dim=-1)
+    queue = F.normalize(torch.randn(3, 7, 5, dtype=torch.float64), dim=-1)
+    found = seasonal_contrast(unit, keys, queue, 0.07)
+    for b in range(2):
+        for s in range(3):
+            positive = float(unit[b, s] @ keys[b, s, s]) / 0.07
+            negatives = [float(unit[b, s] @ queue[s, q]) / 0.07 for q in range(7)]
+            negatives += [float(unit[b, s] @ keys[b, s, k]) / 0.07 for k in range(3) if s > 0 and k != s]
+            wanted = -math.log(math.exp(positive) / (math.exp(positive) + sum(map(math.exp, negatives))))
+            assert float(found[b, s]) == pytest.approx(wanted)
+    same = F.normalize(torch.ones(2, 3, 5, dtype=torch.float64), dim=-1)
+    collapsed = seasonal_contrast(
+        same, same[:, :, None].expand(-1, -1, 3, -1), same[:1, :, None].expand(-1, -1, 7, -1)[0], 0.07
+    )
+    assert_close(collapsed, torch.tensor([[8.0, 10.0, 10.0]] * 2, dtype=torch.float64).log())
+
+
+def test_the_oldest_keys_make_room() -> None:
+    loss = SeCo(queue=5, out=2)
+    for number in range(1, 4):
+        loss._remember(torch.full((2, 2, 3), float(number)))
+    assert loss.get_buffer("queue")[0, :, 0].tolist() == [3.0, 1.0, 2.0, 2.0, 3.0]
+    assert int(loss.get_buffer("place")) == 1
+    loss._remember(torch.arange(14.0)[:, None, None].expand(14, 2, 3))
+    assert sorted(loss.get_buffer("queue")[0, :, 0].tolist()) == [9.0, 10.0, 11.0, 12.0, 13.0]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run on a scene without data in one corner."""
+    folder = tmp_path_factory.mktemp("run")
+    pixels = numbers(reflectances(landscape(72, 56, 5, 0), 0))
+    pixels[:, :32, :32] = 0
+    write_scene(folder / "S2A_20200601.tif", pixels, nodata=0)
+    trained = pretrain(
+        "satellite/satmae",
+        data={"path": str(folder / "S2A_20200601.tif"), "tile": 16, "sampling": "blocks", "crops": 8},
+        encoder={"width": 16, "depth": 1, "heads": 2, "patch": 8},
+        objective={"width": 16, "depth": 1},
+        train={"steps": 1, "batch_size": 4, "folder": str(folder / "runs"), "device": "cpu"},
+        evaluate=[],
+        track=None,
+    )
+    return trained.folder
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_embeddings_become_a_raster_on_the_scenes_grid(run: Path, tmp_path: Path, tokens: bool) -> None:
+    scene = run.parents[1] / "S2A_20200601.tif"
+    words = ["embed", str(run), str(scene), "-o", str(tmp_path / "vectors.tif"), "--device", "cpu", *["--tokens"] * tokens]
+    assert command(words) == 0
+    trained = load_trained(run, device="cpu")
+    source = trained.reading(str(scene))
+    step = 8 if tokens else 16
+    with rasterio.open(tmp_path / "vectors.tif") as file, rasterio.open(scene) as ground:
+        assert file.crs == ground.crs
+        assert file.res == (10.0 * step, 10.0 * step)
+        assert (file.bounds.left, file.bounds.top) == (ground.bounds.left, ground.bounds.top)
+        assert file.count == 16
+        assert file.shape == (-(-72 // step), -(-56 // step))
+        vectors = file.read()
+    assert np.isnan(vectors[:, : 32 // step, : 32 // step]).all()
+    assert np.isfinite(vectors[:, -1]).all()
+    if not tokens:
+        wanted = trained.predict(str(scene))
+        for number in range(len(source)):
+            row, col = source.corner(number)  # type: ignore[attr-defined]
+            assert np.allclose(vectors[:, -(-row // 16), -(-col // 16)], wanted[number], atol=1e-4)
+
+
+def test_a_raster_is_of_one_scene(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(2):
+        write_scene(tmp_path / f"S2A_2020060{number}.tif", numbers(reflectances(landscape(32, 32, 5, 0), number)))
+    assert command(["embed", str(run), str(tmp_path), "-o", str(tmp_path / "x.tif"), "--device", "cpu"]) != 0
+    assert "a GeoTIFF is of one scene, and these data hold 2" in capsys.readouterr().err
+    assert not (tmp_path / "x.tif").exists()
