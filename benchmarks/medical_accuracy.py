@@ -3,11 +3,12 @@
     python benchmarks/medical_accuracy.py --data DATA/medical/msd_hippocampus --out results.jsonl --device cuda --jobs 6
     python benchmarks/medical_accuracy.py --quick
 
-Each recipe is pretrained on the training volumes (70%) without labels; then its encoder is finetuned with few labelled volumes
-beside the same encoder from scratch: the same labels, steps, augmentation and head. Reported on the test volumes (20%), at the
-files' own spacing, by the last step: no choice was made on them. Pretraining comes first, one process a recipe; then a process
-for each (recipe, seed, budget), `--jobs` at a time, 4 labels first. A line is written for each finished fit, and what has a
-line is not run again. Prints a Markdown table and, as its last line, one JSON object.
+Each recipe is pretrained on the training volumes (80%) without labels; then its encoder is finetuned with few labelled
+volumes beside the same encoder from scratch: the same labels, steps, augmentation and head. Reported on the other volumes, at
+the files' own spacing, by the last step: nothing was chosen on them. Pretraining comes first, one process a recipe; then a
+process for each (recipe, seed, budget), `--jobs` at a time, 4 labels first. A line is written for each finished fit, and what
+has its lines is not run again; after `--within` seconds what still runs is ended, and the fits that it finished count. Prints a
+Markdown table and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ def pretrain(name: str, arguments: argparse.Namespace) -> None:
     """One recipe, on the training volumes."""
     import manyviews as mv
 
-    train = {"steps": arguments.pretrain_steps or RECIPES[name], "epochs": None, "folder": str(arguments.work / name)}
-    train |= {"device": arguments.device, "threads": 1, "watch_every": 1_000_000, "seed": 0}
+    train = {
+        "steps": arguments.pretrain_steps or RECIPES[name],
+        "epochs": None,
+        "folder": str(arguments.work / name),
+        "seed": 0,
+    }
+    train |= common(arguments)
     data = data_of(arguments)
     began, cpu = time.monotonic(), time.process_time()
     run = mv.pretrain(f"medical/{name}", data=data, encoder=encoder_of(name, arguments), train=train, evaluate=[], track=None)
@@ -51,9 +57,9 @@ def finetune(name: str, labels: int, seed: int, run: str, arguments: argparse.Na
     import manyviews as mv
 
     steps = arguments.finetune_steps
-    train = {"steps": steps, "batch_size": 4, "seed": seed, "folder": str(arguments.work / "fits")}
-    train |= {"device": arguments.device, "threads": 1, "watch_every": 1_000_000, "checkpoint_every": 1_000_000}
-    study = mv.finetune(
+    train = {"steps": steps, "batch_size": 4, "seed": seed, "checkpoint_every": 1_000_000, **common(arguments)}
+    train |= {"folder": str(place_of(arguments, name, labels, seed))}
+    mv.finetune(
         run,
         task={"name": "medical/segmentation"},
         data={"crops": 1},
@@ -66,14 +72,26 @@ def finetune(name: str, labels: int, seed: int, run: str, arguments: argparse.Na
         train=train,
         track=None,
     )
-    print(json.dumps(study.results()))
+    print("{}")
+
+
+def common(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Of both trainings."""
+    precision = "tf32" if arguments.device == "cuda" else "32"
+    return {"device": arguments.device, "threads": 1, "watch_every": 1_000_000, "precision": precision}
+
+
+def place_of(arguments: argparse.Namespace, name: str, labels: int, seed: int) -> Path:
+    """Where a job's fits are kept."""
+    place: Path = arguments.work / "fits" / f"{name}-{labels}-{seed}"
+    return place
 
 
 def data_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Whole volumes nearly, since these are small; the splits are of volumes, which are of a patient each."""
+    """Whole volumes nearly, since these are small; each is of a patient of its own."""
     crop = [16, 24, 16] if arguments.quick else [40, 56, 40]
-    splits = {"valid": 0.1, "test": 0.2}
-    return {"path": str(arguments.data), "crop": crop, "crops": 4, "splits": splits, "cache": str(arguments.work / "cache")}
+    cache = str(arguments.work / "cache")
+    return {"path": str(arguments.data), "crop": crop, "crops": 4, "splits": {"test": 0.2}, "cache": cache}
 
 
 def encoder_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -83,7 +101,7 @@ def encoder_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"channels": 4} if name in UNET else {"width": 48, "depth": 2, "heads": 2}
 
 
-def in_its_own_process(arguments: argparse.Namespace, *job: str) -> dict[str, Any] | list[dict[str, Any]]:
+def in_its_own_process(arguments: argparse.Namespace, *job: str) -> dict[str, Any]:
     """With one thread; what went wrong is an `error` in the result."""
     words = [
         sys.executable,
@@ -95,55 +113,53 @@ def in_its_own_process(arguments: argparse.Namespace, *job: str) -> dict[str, An
         "--work",
         str(arguments.work),
     ]
-    words += ["--pretrain-steps", str(arguments.pretrain_steps), "--finetune-steps", str(arguments.finetune_steps)]
-    words += [
-        "--subsets",
-        str(arguments.subsets),
-        "--channels",
-        str(arguments.channels),
-        *(["--quick"] if arguments.quick else []),
-        "--job",
-        *job,
-    ]
+    for name in ("pretrain_steps", "finetune_steps", "subsets", "channels"):
+        words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    words += [*(["--quick"] if arguments.quick else []), "--job", *job]
     one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    left = arguments.began + arguments.within - time.monotonic()
     try:
-        done = subprocess.run(words, env=os.environ | one, capture_output=True, text=True, timeout=arguments.limit)
+        done = subprocess.run(words, env=os.environ | one, capture_output=True, text=True, timeout=max(left, 0.1))
     except subprocess.TimeoutExpired:
-        return {"error": [f"not finished after {arguments.limit:.0f} s"]}
+        return {"error": [f"ended after {arguments.within:.0f} s of all"]}
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-15:]}
-    found: dict[str, Any] | list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """All of it; lines of the file are kept."""
     done = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.is_file() else []
+    done = [fit for fit in done if "error" not in fit]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        # The cache is written once, by the first; the others find it.
         runs = dict(
             zip(arguments.recipes, pool.map(lambda n: in_its_own_process(arguments, n), arguments.recipes), strict=True)
         )
         for name, run in runs.items():
             print(name, run, file=sys.stderr, flush=True)
+            done += [{"recipe": name, **run}] if "error" in run else []
         jobs = [(n, k, s) for k in arguments.labels for s in range(arguments.seeds) for n in arguments.recipes]
         left = [job for job in jobs if "run" in runs[job[0]] and not has(done, *job)]
         for (name, labels, seed), results in zip(left, pool.map(lambda j: fits(arguments, runs, *j), left), strict=True):
-            for result in results if isinstance(results, list) else [results]:
+            for result in results:
                 done.append({"recipe": name, "labels": labels, "seed": seed, **result, "pretraining": runs[name]})
                 with arguments.out.open("a") as file:
                     file.write(json.dumps(done[-1]) + "\n")
     return done
 
 
-def fits(arguments: argparse.Namespace, runs: dict[str, Any], name: str, labels: int, seed: int) -> Any:
-    """The fits of one job."""
-    return in_its_own_process(arguments, name, str(labels), str(seed), runs[name]["run"])
+def fits(arguments: argparse.Namespace, runs: dict[str, Any], name: str, labels: int, seed: int) -> list[dict[str, Any]]:
+    """The finished fits of one job, and what ended it before its time."""
+    said = in_its_own_process(arguments, name, str(labels), str(seed), runs[name]["run"])
+    found = sorted(place_of(arguments, name, labels, seed).glob("*/parts/*/result.json"))
+    results = [{**json.loads(path.read_text()), "seed": seed} for path in found]
+    return results + ([said] if "error" in said else [])
 
 
 def has(done: list[dict[str, Any]], name: str, labels: int, seed: int) -> bool:
     """Whether a job has lines already."""
-    return any((d["recipe"], d["labels"], d["seed"]) == (name, labels, seed) and "test" in d for d in done)
+    return any((d["recipe"], d.get("labels"), d.get("seed")) == (name, labels, seed) for d in done)
 
 
 def summary(done: list[dict[str, Any]]) -> dict[str, Any]:
@@ -182,12 +198,13 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--subsets", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--pretrain-steps", type=int, default=0, help="0: each recipe's own")
-    parser.add_argument("--finetune-steps", type=int, default=250)
+    parser.add_argument("--finetune-steps", type=int, default=200)
     parser.add_argument("--channels", type=int, default=0, help="of the U-Net; 0: the recipe's own")
-    parser.add_argument("--limit", type=float, default=3600.0, help="seconds of one process")
+    parser.add_argument("--within", type=float, default=86_400.0, help="seconds of all")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--job", nargs="+")
     given = parser.parse_args()
+    given.began = time.monotonic()
     if given.quick and not given.job:
         given.recipes, given.labels, given.subsets, given.seeds = ["volume_fusion"], [4], 1, 1
         given.pretrain_steps, given.finetune_steps = 5, 5
