@@ -54,7 +54,7 @@ def real_numbers(folder: Path) -> dict[str, Any]:
 def slices(folder: Path) -> dict[str, Any]:
     """Slices of the same phantoms."""
     given = volumes(folder)["data"]
-    return {"data": {**given, "crop": [16, 16], "crops": 3, "plane": "coronal"}}
+    return {"data": {**given, "crop": [32, 32], "crops": 3, "plane": "coronal"}}
 
 
 SMALL = {"width": 16, "depth": 1, "heads": 2}
@@ -98,4 +98,5 @@ TRIAL = Trial(
         },
         "medical/masked": {"cropped": {"moves": {"size": 8, "quarter": True}, "looks": {"noise": 0.1}, "share": 0.5}},
     },
+    on={"medical/swin_ssl": ("slices",)},
 )
