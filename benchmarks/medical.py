@@ -3,12 +3,13 @@
     OMP_NUM_THREADS=1 python benchmarks/medical.py [--data FOLDER] [--epochs 6] [--rounds 12]
     OMP_NUM_THREADS=1 python benchmarks/medical.py --quick
 
-Crops of 32³ of up to 120 volumes, scaled by robust percentiles, flipped along each axis, half of them turned and stretched, half
-of them with noise, in batches of 16 without workers: with MONAI's Dataset, CacheDataset and PersistentDataset and their usual
-transforms, and with manyviews, each in a process of its own; cold (from the files, nothing prepared) and warm (the epochs after
-that). First the deterministic part is compared: the same box of the same volume, scaled, to 1e-4. Memory is what the process's own
-pages grew by since the imports; files that are mapped are not among them. Then, in turns in one process: steps of an MAE of equal
-width, depth, decoder and share of tokens kept. CPU time of the process. The last line is one JSON object.
+Crops of 32³ of up to 120 volumes, scaled by robust percentiles, flipped along each axis, half of them turned and stretched,
+half of them with noise, in batches of 16 without workers: with MONAI's Dataset, CacheDataset and PersistentDataset and
+their usual transforms, and with manyviews, each in a process of its own; cold (from the files, nothing prepared) and warm
+(the epochs after that). First the deterministic part is compared: the same box of the same volume, scaled, to 1e-4. Memory
+is what the process's own pages grew by since the imports; files that are mapped are not among them. Then, in turns in one
+process: steps of an MAE of equal width, depth, decoder and share of tokens kept. CPU time of the process. The last line is
+one JSON object.
 """
 
 from __future__ import annotations
