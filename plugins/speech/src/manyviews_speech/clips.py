@@ -17,6 +17,8 @@ from manyviews_speech.recording import Recording, read, scan
 from manyviews_speech.spec import AudioSpec
 from manyviews_speech.torchaudio_cpu import load
 
+TRIM_WINDOW, TRIM_HOP = 0.025, 0.01
+"""Seconds over which `trim` takes loudness."""
 LOUDNESS = 0.1
 """Root mean square that `level: rms` brings a clip to."""
 SCANNERS = 8
@@ -102,22 +104,41 @@ def _cut(recording: Recording, item: Item, number: int, rate: int, chunk: float 
     return kept
 
 
-def wave_of(clip: Clip, spec: AudioSpec) -> Float[torch.Tensor, "points"]:
-    """A clip as the spec wants it: one channel, its rate, its level."""
+def wave_of(clip: Clip, spec: AudioSpec, shortest: int) -> Float[torch.Tensor, "points"]:
+    """A clip as the spec wants it: one channel, its rate, its level; trimmed to no fewer than `shortest` samples."""
     samples = read(clip.recording, clip.start, clip.stop)
     if spec.mono == "refuse" and samples.shape[1] > 1:  # a manifest's row says nothing of channels
         raise DataError(
             f"{clip.recording.path}: {samples.shape[1]} channels, and `data.mono: refuse`; choose `mean` or `first`"
         )
     mono = samples[:, 0] if spec.mono == "first" else samples.mean(1)
-    return prepared(torch.from_numpy(np.ascontiguousarray(mono)), clip.recording.rate, spec)
+    return prepared(torch.from_numpy(np.ascontiguousarray(mono)), clip.recording.rate, spec, shortest)
 
 
-def prepared(wave: Float[torch.Tensor, "given"], rate: int, spec: AudioSpec) -> Float[torch.Tensor, "points"]:
-    """A waveform of any rate at the spec's rate and level."""
+def prepared(
+    wave: Float[torch.Tensor, "given"], rate: int, spec: AudioSpec, shortest: int
+) -> Float[torch.Tensor, "points"]:
+    """A waveform of any rate at the spec's rate and level, without silence at its ends where the spec says so."""
     if rate != spec.rate:
         wave = load().functional.resample(wave, rate, spec.rate)
+    if spec.trim is not None:
+        wave = trimmed(wave, spec.rate, spec.trim, shortest)
     if spec.level == "rms":
         loudness = wave.square().mean().sqrt()
         wave = wave * (LOUDNESS / loudness) if loudness > 1e-8 else wave
     return wave
+
+
+def trimmed(
+    wave: Float[torch.Tensor, "given"], rate: int, decibels: float, shortest: int
+) -> Float[torch.Tensor, "points"]:
+    """From the first to the last 25 ms that are no more than `decibels` below the loudest; `shortest` samples at least."""
+    size, hop = max(round(TRIM_WINDOW * rate), 1), max(round(TRIM_HOP * rate), 1)
+    if len(wave) <= max(size, shortest):
+        return wave
+    power = wave.square().unfold(0, size, hop).mean(1)
+    loud = (power >= power.max() * 10 ** (-decibels / 10)).nonzero()
+    start, stop = int(loud[0]) * hop, int(loud[-1]) * hop + size
+    lacking = max(shortest - (stop - start), 0)
+    start = max(min(start - lacking // 2, len(wave) - shortest), 0)
+    return wave[start : max(stop, start + shortest)]

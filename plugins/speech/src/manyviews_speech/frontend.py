@@ -91,9 +91,13 @@ class Frontend(nn.Module):
         """By the training data's mean and deviation, or by each clip's own."""
         if self.features.norm == "data":
             return (raw - self.mean.to(raw.dtype)) / self.std.to(raw.dtype) if len(self.mean) else raw
-        owners = frames.owners()
-        centred = raw - frames.mean(raw)[owners]
-        deviation = frames.mean(centred.square()).sqrt()
+        owners, together = frames.owners(), self.features.norm == "level"
+
+        def mean(x: Float[Tensor, "frames channels"]) -> Float[Tensor, "clips channels_or_one"]:
+            return frames.mean(x).mean(1, keepdim=True) if together else frames.mean(x)
+
+        centred = raw - mean(raw)[owners]
+        deviation = mean(centred.square()).sqrt()
         return centred / deviation.clamp(min=1e-5)[owners]
 
     def raw(self, wave: Float[Tensor, "points"], points: Lengths, frames: Lengths) -> Float[Tensor, "frames channels"]:

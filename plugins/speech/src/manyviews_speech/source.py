@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from manyviews_speech.batch import AudioBatch
 from manyviews_speech.clips import find_clips, wave_of
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.listing import listing
+from manyviews_speech.partners import Neighbours, SameSpeaker, in_parts
 from manyviews_speech.spec import AudioSpec, FeatureSpec
 from manyviews_speech.splits import split_items
 
@@ -50,11 +52,15 @@ class AudioSource(Source):
         mono: What becomes of several channels: their mean, the first, or an error. The mean of a pair in opposite phase is
             silence.
         level: `rms`: all clips equally loud.
+        trim: Leave out silence at a clip's beginning and end: what is so many decibels below its loudest 25 ms.
         chunk: Seconds after which recordings are cut; null: whole.
         features: Frames of features for the encoders that read them; null: waveforms alone.
         features_when: `reading`: by the process that reads, clip by clip, which is fastest on a CPU; `needed`: of a whole batch
             where it is then, for views that alter waveforms and for GPUs.
-        partner: Give with each clip another one of its speaker, for speaker-consistent pairs.
+        partner: Give with each clip another one: of its `speaker`, for speaker-consistent pairs; or a `neighbour`, near it
+            and of another speaker, which is likely to say the same. Speakers are those of `data.speaker`.
+        partner_run: Folder of a finished run in whose embedding neighbours are near; null: in the spectrum of a clip's parts.
+        neighbours: Nearest clips that a neighbour is drawn from.
         fit_clips: Most training clips that the features' mean and deviation are fitted on.
         memory: Gigabytes of decoded clips kept.
         on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
@@ -79,10 +85,13 @@ class AudioSource(Source):
         rate: PositiveInt | None = 16_000,
         mono: Literal["mean", "first", "refuse"] = "mean",
         level: Literal["given", "rms"] = "given",
+        trim: PositiveFloat | None = None,
         chunk: PositiveFloat | None = None,
         features: FeatureSpec | None = FeatureSpec(),  # noqa: B008 - frozen
         features_when: Literal["reading", "needed"] = "reading",
-        partner: bool = False,
+        partner: Literal["speaker", "neighbour"] | None = None,
+        partner_run: str | None = None,
+        neighbours: PositiveInt = 5,
         fit_clips: PositiveInt = 500,
         memory: Annotated[float, Field(ge=0)] = 1.0,
         on_error: Literal["raise", "skip"] = "raise",
@@ -90,6 +99,7 @@ class AudioSource(Source):
         spec: AudioSpec | None = None,
     ) -> None:
         self._path, self._seed, self._partner = Path(path), seed, partner
+        self._partner_run, self._neighbours = partner_run, neighbours
         if spec is not None:
             rate, mono, chunk, features, features_when = spec.rate, spec.mono, spec.chunk, spec.features, spec.features_when
             speaker = speaker or spec.speaker
@@ -117,6 +127,7 @@ class AudioSource(Source):
             rate=hertz,
             mono=mono,
             level=level,
+            trim=trim,
             features=features,
             features_when=features_when,
             chunk=chunk,
@@ -124,6 +135,7 @@ class AudioSource(Source):
             target=target,
         )
         self._frontend = None if features is None else Frontend.of(self.spec)
+        self._least = SHORTEST_WAVE if self._frontend is None else self._frontend.shortest
         if spec is None and self._frontend is not None and self._frontend.features.norm == "data":
             mean, std = self._statistics(self._frontend, fit_clips)
             self.spec = self.spec.model_copy(update={"mean": mean, "std": std})
@@ -171,7 +183,7 @@ class AudioSource(Source):
         return len(self._clips)
 
     def _wave(self, number: int) -> Float[Tensor, "points"]:
-        return wave_of(self._clips[number], self.spec)
+        return wave_of(self._clips[number], self.spec, self._least)
 
     def _featured(self, frontend: Frontend, wave: Tensor, number: int) -> Float[Tensor, "frames channels"]:
         alone = AudioBatch(wave, Lengths.of([len(wave)]), frames=Lengths.of([frontend.count(len(wave))]))
@@ -201,35 +213,49 @@ class AudioSource(Source):
 
     def batch(self, index: Int[np.ndarray, "clips"]) -> AudioBatch:
         batch = self._collated(index)
-        if not self._partner:
+        if self._partner is None:
             return batch
         rng = np.random.default_rng([self._seed, crc32(index.astype(np.int64).tobytes())])
-        return AudioBatch(**(vars(batch) | {"others": self._collated(self._partners(index, rng))}))
+        return replace(batch, others=self._collated(self._partners(index, rng)))
 
     def _collated(self, index: Int[np.ndarray, "clips"]) -> AudioBatch:
         clips = [self._read(int(number)) for number in index]
-        points = self._points[index].tolist()
+        points = [len(wave) for wave, _ in clips]
         frames = None if self._frontend is None else Lengths.of([self._frontend.count(size) for size in points])
         made = [part for _, part in clips if part is not None]
         waves = torch.cat([wave for wave, _ in clips]) if clips else torch.empty(0)
         features = torch.cat(made) if made else None
         return AudioBatch(waves, Lengths.of(points), features, frames, speakers=torch.from_numpy(self._speakers[index]))
 
-    def _partners(self, index: Int[np.ndarray, "clips"], rng: np.random.Generator) -> Int[np.ndarray, "clips"]:
-        """For each clip a training clip of its speaker: another one where the speaker has several."""
-        partners = []
-        for number in index.tolist():
-            same = self._by_speaker.get(int(self._speakers[number]), np.array([number]))
-            others = same[same != number]
-            partners.append(int(rng.choice(others)) if len(others) else number)
-        return np.array(partners)
-
     @cached_property
-    def _by_speaker(self) -> Mapping[int, Int[np.ndarray, "clips"]]:
+    def _partners(self) -> SameSpeaker | Neighbours:
+        """Found at the first batch, among the training clips."""
         train = np.flatnonzero(self._splits == "train")
-        order = train[np.argsort(self._speakers[train], kind="stable")]
-        speakers, starts = np.unique(self._speakers[order], return_index=True)
-        return dict(zip(speakers.tolist(), np.split(order, starts[1:]), strict=True))
+        if self._partner == "speaker":
+            return SameSpeaker(train, self._speakers)
+        vectors = torch.stack([in_parts(self._frames(int(number))) for number in train])
+        if self._partner_run is not None:
+            vectors = self._embedded(self._partner_run, train)
+        return Neighbours(train, vectors, self._speakers, self._neighbours)
+
+    def _frames(self, number: int) -> Float[Tensor, "frames channels"]:
+        wave, features = self._read(number)
+        frontend = self._frontend or Frontend(FeatureSpec(), self.spec.rate)
+        return self._featured(frontend, wave, number) if features is None else features
+
+    def _embedded(self, run: str, clips: Int[np.ndarray, "clips"]) -> Float[Tensor, "clips width"]:
+        """By the encoder of a finished run, which reads the same clips as its own spec says."""
+        from manyviews.engine.load import load_trained
+        from manyviews.evaluate.embed import embed
+
+        trained = load_trained(run, device="cpu")
+        own = trained.reading(self._path)
+        if len(own) != len(self):
+            raise DataError(
+                f"data.partner_run: {run} cuts {self._path} into {len(own):,} clips, this run into {len(self):,}; "
+                "give both the same `chunk`"
+            )
+        return torch.from_numpy(embed(trained.encoder, own, clips))
 
     def sizes(self) -> Float[np.ndarray, "clips"]:
         """Seconds."""

@@ -23,8 +23,9 @@ class FeatureSpec(BaseModel):
     low: float = 20.0
     high: float | None = None
     """None: half the rate."""
-    norm: Literal["data", "clip"] = "data"
-    """Standardised by mean and deviation of the training data, or of each clip (CMVN)."""
+    norm: Literal["data", "clip", "level"] = "data"
+    """Standardised by mean and deviation of the training data; of each clip, channel by channel (CMVN); or of each clip, all
+    channels together: its loudness goes, and what its spectrum looks like stays."""
 
 
 class AudioSpec(Spec):
@@ -36,6 +37,8 @@ class AudioSpec(Spec):
     """What becomes of several channels."""
     level: Literal["given", "rms"] = "given"
     """`rms`: each clip is brought to the same loudness, a root mean square of 0.1, where it is not silent."""
+    trim: float | None = None
+    """Decibels below a clip's loudest 25 ms from which its beginning and end are left out as silence; None: nothing is."""
     features: FeatureSpec | None = None
     """None: encoders of waveforms alone."""
     mean: tuple[float, ...] = ()

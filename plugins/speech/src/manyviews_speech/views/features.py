@@ -21,12 +21,30 @@ def features_of(batch: AudioBatch, spec: AudioSpec) -> tuple[Float[Tensor, "fram
     Raises:
         UserError: The data have none.
     """
-    if spec.features is None:
-        raise UserError("these views alter features, and the data have none (`data.features: null`); leave that key out")
-    batch = batch if batch.features is not None else frontend_of(spec, batch.wave.device)(batch)
+    batch = featured(batch, spec)
     assert batch.features is not None
     assert batch.frames is not None
     return batch.features, batch.frames
+
+
+def featured(batch: AudioBatch, spec: AudioSpec) -> AudioBatch:
+    """The batch with its features; see `features_of`."""
+    if spec.features is None:
+        raise UserError("these views alter features, and the data have none (`data.features: null`); leave that key out")
+    return batch if batch.features is not None else frontend_of(spec, batch.wave.device)(batch)
+
+
+def partner_of(batch: AudioBatch) -> AudioBatch:
+    """The partners of the clips.
+
+    Raises:
+        UserError: The source was not asked for any.
+    """
+    if batch.others is None:
+        raise UserError(
+            "views.partner: the batches hold no partners; set `data.partner: speaker` (with `data.speaker`) or `neighbour`"
+        )
+    return batch.others
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
@@ -20,6 +19,7 @@ from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.spec import AudioSpec
 from manyviews_speech.views import effects
+from manyviews_speech.views.features import partner_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
@@ -40,7 +40,7 @@ class WaveViews(ViewGenerator):
         chance: Share of the clips that noise, mixing and reverberation each happen to.
         speeds: Tenths of the speed to choose from, such as [9, 10, 11]; tokens of views are then not aligned.
         pitches: Semitones to choose from, such as [-2, 0, 2].
-        partner: Every second view is of another clip of the same speaker; needs `data.partner: true`.
+        partner: Every second view is of the clip's partner; needs `data.partner`.
     """
 
     gives = frozenset({Trait.SEVERAL_VIEWS, Trait.ALIGNED_TOKENS})
@@ -79,12 +79,10 @@ class WaveViews(ViewGenerator):
         self.frontend = None if spec.features is None else Frontend.of(spec)
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        if self.partner and batch.others is None:
-            raise UserError("views.partner: the batches hold no partners; set `data.partner: true` and `data.speaker`")
+        clips = [batch, partner_of(batch)] if self.partner else [batch]
         views = []
         for number in range(self.views):
-            clips = batch.others if self.partner and number % 2 and batch.others is not None else batch
-            altered = self._altered(clips, generator)
+            altered = self._altered(clips[number % len(clips)], generator)
             views.append(View(altered, layout if Trait.ALIGNED_TOKENS in self.gives else self.cut(altered)))
         return tuple(views)
 
