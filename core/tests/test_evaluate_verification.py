@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from manyviews.errors import DataError
 from manyviews.evaluate.task import Embedded
-from manyviews.evaluate.verification import Verification, equal_error_rate
+from manyviews.evaluate.verification import Verification, equal_error_rate, least_cost
 from manyviews.source import Pairs
 
 
@@ -45,6 +45,18 @@ def test_equal_error_rate_longhand() -> None:
     assert_close(equal_error_rate(same, -same.astype(float)), 1.0)
     # between missing 1 of 3 and accepting 0 of 2, and missing none and accepting 1 of 2
     assert_close(equal_error_rate(np.array([1, 1, 1, 0, 0], bool), np.array([5, 4, 2, 3, 1.0])), 1 / 3)
+
+
+def test_least_detection_cost_longhand() -> None:
+    same, score = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool), np.array([8, 7, 6, 3, 5, 4, 2, 1.0])
+    costs = []
+    for threshold in np.append(score, 9.0):
+        miss, accept = (score[same] < threshold).mean(), (score[~same] >= threshold).mean()
+        costs.append(0.3 * miss + 0.7 * accept)
+    assert_close(least_cost(same, score, 0.3), float(min(costs) / 0.3))
+    assert_close(least_cost(same, score, 0.01), 0.25)  # accepting nothing wrong: one of four missed
+    assert_close(least_cost(same, -score, 0.01), 1.0)  # no threshold beats refusing all
+    assert_close(least_cost(same, same.astype(float), 0.01), 0.0)
 
 
 def test_pairs_on_the_validation_split_where_there_is_no_test_split() -> None:

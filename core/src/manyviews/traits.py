@@ -20,6 +20,7 @@ class Trait(Enum):
     TOKEN_CLASSES = "an encoder that gives a class for the content of each token"
     HIDES_TOKENS = "an encoder that can be shown a part of the tokens"
     CAUSAL = "an encoder whose tokens can be kept from seeing those behind them"
+    UNPLACED = "an encoder that can be kept from knowing where its tokens lie"
     OWN_TOKENS = "an encoder whose tokens are the data's own parts"
     LAYERS = "an encoder that gives what each of its layers makes of the tokens"
     LOCAL_TOKENS = "an encoder that gives each token by itself, before it saw the others"

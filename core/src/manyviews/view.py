@@ -34,6 +34,10 @@ class View:
     """What a pretext task asks about this view: a rotation, a fusion map, a corruption mask."""
     layers: bool = False
     """Whether the encoder is to give what each of its layers made of the tokens too. With LAYERS only."""
+    placed: bool = True
+    """Whether the encoder is told where tokens lie. False with UNPLACED only."""
+    seen: Mask | None = None
+    """One set: the tokens that all tokens may look at. None: every token. With UNPLACED only."""
     role: str = "global"
     """`global` views may be a teacher's input; `local` views are seen by the student alone."""
 

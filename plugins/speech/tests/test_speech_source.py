@@ -113,7 +113,7 @@ def test_loudness(tmp_path: Path) -> None:
 
 
 def test_a_speaker_held_out_and_partners_of_one_speaker(sounds: Path) -> None:
-    source = AudioSource(path=sounds, target="note", speaker="speaker", hold_out={"speaker": "bob"}, partner=True)
+    source = AudioSource(path=sounds, target="note", speaker="speaker", hold_out={"speaker": "bob"}, partner="speaker")
     speakers = np.array([row.split(",")[2] for row in sounds.read_text().splitlines()[1:]])
     assert set(source.splits()[speakers == "bob"]) == {"test"}
     assert "test" not in source.splits()[speakers == "ada"]

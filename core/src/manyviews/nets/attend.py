@@ -75,7 +75,11 @@ class Flat:
 
 
 def arranged(
-    tokens: Float[Tensor, "tokens width"], lengths: Lengths, dropout: float, causal: bool = False
+    tokens: Float[Tensor, "tokens width"],
+    lengths: Lengths,
+    dropout: float,
+    causal: bool = False,
+    seen: Bool[Tensor, "tokens"] | None = None,
 ) -> tuple[Tensor, Attend, Callable[[Tensor], Tensor]]:
     """Flat tokens as attention best takes them, how it attends, and how what stands in their places is made flat again.
 
@@ -84,7 +88,11 @@ def arranged(
         lengths: Tokens of each sample.
         dropout: Of attention weights, as it is to be applied now.
         causal: A token sees itself and those before it in its sample.
+        seen: The tokens that others look at; None: all.
     """
+    if seen is not None:
+        assert not causal, "causal attention says itself who is seen"
+        return lengths.pad(tokens), Padded.of(lengths.pad(seen), causal), lengths.unpad
     if lengths.each is None and not causal and not dropout and _has_flat_kernel(tokens):
         return tokens, Flat.of(lengths), lambda x: x
     return lengths.pad(tokens), Padded.of(lengths.real(), causal), lengths.unpad

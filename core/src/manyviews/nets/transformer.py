@@ -103,9 +103,11 @@ class Transformer(nn.Module):
             x = block(x, attend)
         return self.last(x)  # type: ignore[no-any-return]
 
-    def layers(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> tuple[Float[Tensor, "tokens width"], ...]:
+    def layers(
+        self, tokens: Float[Tensor, "tokens width"], lengths: Lengths, seen: Bool[Tensor, "tokens"] | None = None
+    ) -> tuple[Float[Tensor, "tokens width"], ...]:
         """What stands behind each block, first to last; behind the last one as `forward` gives it."""
-        x, attend, back = self._arranged(tokens, lengths)
+        x, attend, back = self._arranged(tokens, lengths, seen)
         kept = []
         for block in self.blocks:
             x = block(x, attend)
@@ -113,15 +115,19 @@ class Transformer(nn.Module):
         kept = [*kept[:-1], self.last(x)]
         return tuple(back(layer) for layer in kept)
 
-    def forward(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> Float[Tensor, "tokens width"]:
-        """Flat tokens, samples back to back."""
-        x, attend, back = self._arranged(tokens, lengths)
+    def forward(
+        self, tokens: Float[Tensor, "tokens width"], lengths: Lengths, seen: Bool[Tensor, "tokens"] | None = None
+    ) -> Float[Tensor, "tokens width"]:
+        """Flat tokens, samples back to back; `seen`: those that are looked at (None: all)."""
+        x, attend, back = self._arranged(tokens, lengths, seen)
         for block in self.blocks:
             x = block(x, attend)
         return back(self.last(x))
 
-    def _arranged(self, tokens: Tensor, lengths: Lengths) -> tuple[Tensor, Attend, Callable[[Tensor], Tensor]]:
-        return arranged(tokens, lengths, self.dropout if self.training else 0.0, self.causal)
+    def _arranged(
+        self, tokens: Tensor, lengths: Lengths, seen: Tensor | None
+    ) -> tuple[Tensor, Attend, Callable[[Tensor], Tensor]]:
+        return arranged(tokens, lengths, self.dropout if self.training else 0.0, self.causal, seen)
 
 
 def _initialise(module: nn.Module) -> None:

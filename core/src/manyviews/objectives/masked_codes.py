@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -65,6 +65,8 @@ class MaskedCodes(Objective):
         layer: Which of that encoder's layers, from 1; null: its last.
         fit_tokens: Tokens of training samples that the clusters are found on.
         fit_seed: Of the clustering.
+        feature_weight: Of the mean square of what the encoder makes of each token by itself, in front of its context: 10 in
+            HuBERT, whose convolutions over the waveform would else drift. For encoders that give it alone; 0: none.
         temperature: Of the softmax over similarities.
         out: Width in which predictions and codes are compared.
         width: Width of the decoder.
@@ -83,6 +85,7 @@ class MaskedCodes(Objective):
         layer: PositiveInt | None = None,
         fit_tokens: PositiveInt = 100_000,
         fit_seed: NonNegativeInt = 0,
+        feature_weight: NonNegativeFloat = 0.0,
         temperature: PositiveFloat = 0.1,
         out: PositiveInt = 256,
         width: PositiveInt = 64,
@@ -92,6 +95,9 @@ class MaskedCodes(Objective):
         super().__init__()
         self.codes, self.layer, self.fit_tokens, self.fit_seed = codes, layer, fit_tokens, fit_seed
         self.temperature, self.out, self.width, self.depth, self.heads = temperature, out, width, depth, heads
+        self.feature_weight = feature_weight
+        if feature_weight:
+            self.needs = self.needs | {Trait.LAYERS, Trait.LOCAL_TOKENS}
         self.centroids: Tensor
         # In a list, a module is not registered: its weights stay in its own checkpoint.
         self._labellers = [] if run is None else [_labeller(run, layer)]
@@ -171,10 +177,16 @@ class MaskedCodes(Objective):
         tokens = asked.index(view.layout.lengths) % view.layout.lengths.total
         with exact(self.centroids):
             codes = nearest(self.content(student.encoder, view.batch, tokens), self.centroids)
-        logits = student.predictor(student.encoder(replace(view, layers=False)), view, asked)
+        encoding = student.encoder(replace(view, layers=bool(self.feature_weight)))
+        logits = student.predictor(encoding, view, asked)
         right = (logits.detach().argmax(-1) == codes).to(logits.dtype)
         value = distributed.mean(F.cross_entropy(logits, codes, reduction="none"))
-        return Loss(value, {"accuracy": distributed.mean(right), "perplexity": perplexity(codes, self.codes)})
+        metrics = {"accuracy": distributed.mean(right), "perplexity": perplexity(codes, self.codes)}
+        if not self.feature_weight:
+            return Loss(value, metrics)
+        assert encoding.local is not None, "an encoder that offers LOCAL_TOKENS gives them where a view asks for layers"
+        penalty = distributed.mean(full(encoding.local).square().mean(1))
+        return Loss(value + self.feature_weight * penalty, metrics | {"features": penalty.detach()})
 
 
 def _labeller(run: str, layer: int | None) -> Encoder:

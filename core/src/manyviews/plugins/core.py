@@ -16,6 +16,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "masked_codes": "manyviews.objectives.masked_codes:MaskedCodes",
         "masked_reconstruction": "manyviews.objectives.masked_reconstruction:MaskedReconstruction",
         "ntxent": "manyviews.objectives.ntxent:NTXent",
+        "position_prediction": "manyviews.objectives.position_prediction:PositionPrediction",
         "random_codes": "manyviews.objectives.random_codes:RandomCodes",
         "vicreg": "manyviews.objectives.vicreg:VICReg",
     },

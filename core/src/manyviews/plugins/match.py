@@ -17,6 +17,7 @@ OF_ENCODERS = frozenset(
         Trait.TOKEN_CLASSES,
         Trait.HIDES_TOKENS,
         Trait.PLACED_TOKENS,
+        Trait.UNPLACED,
         Trait.OWN_TOKENS,
         Trait.LAYERS,
         Trait.LOCAL_TOKENS,

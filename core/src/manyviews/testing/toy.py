@@ -123,7 +123,15 @@ class ToyEncoder(Encoder):
     """
 
     offers = frozenset(
-        {Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.TOKEN_CLASSES, Trait.LAYERS, Trait.CAUSAL}
+        {
+            Trait.HIDES_TOKENS,
+            Trait.PLACED_TOKENS,
+            Trait.UNPLACED,
+            Trait.TOKEN_TARGETS,
+            Trait.TOKEN_CLASSES,
+            Trait.LAYERS,
+            Trait.CAUSAL,
+        }
     )
 
     def __init__(
@@ -162,12 +170,13 @@ class ToyEncoder(Encoder):
             tokens, positions = tokens[present], positions[present]
         elif view.hidden is not None:
             tokens = torch.where(view.hidden.where[0][:, None], self.mask_token.to(tokens.dtype), tokens)
-        tokens = tokens + positions
+        tokens = tokens + positions if view.placed else tokens
         layers: tuple[Tensor, ...] = ()
+        seen = None if view.seen is None else view.seen.where[0]
         if view.layers:
-            *_, tokens = layers = self.transformer.layers(tokens, lengths)
+            *_, tokens = layers = self.transformer.layers(tokens, lengths, seen)
         else:
-            tokens = self.transformer(tokens, lengths)
+            tokens = self.transformer(tokens, lengths, seen)
         return Encoding(tokens, present, lengths, lengths.mean(tokens), layers)
 
     def targets(self, batch: ToyBatch, tokens: Int[Tensor, "asked"]) -> Float[Tensor, "asked channels"]:

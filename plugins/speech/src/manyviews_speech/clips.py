@@ -115,9 +115,7 @@ def wave_of(clip: Clip, spec: AudioSpec, shortest: int) -> Float[torch.Tensor, "
     return prepared(torch.from_numpy(np.ascontiguousarray(mono)), clip.recording.rate, spec, shortest)
 
 
-def prepared(
-    wave: Float[torch.Tensor, "given"], rate: int, spec: AudioSpec, shortest: int
-) -> Float[torch.Tensor, "points"]:
+def prepared(wave: Float[torch.Tensor, "given"], rate: int, spec: AudioSpec, shortest: int) -> Float[torch.Tensor, "points"]:
     """A waveform of any rate at the spec's rate and level, without silence at its ends where the spec says so."""
     if rate != spec.rate:
         wave = load().functional.resample(wave, rate, spec.rate)
@@ -129,9 +127,7 @@ def prepared(
     return wave
 
 
-def trimmed(
-    wave: Float[torch.Tensor, "given"], rate: int, decibels: float, shortest: int
-) -> Float[torch.Tensor, "points"]:
+def trimmed(wave: Float[torch.Tensor, "given"], rate: int, decibels: float, shortest: int) -> Float[torch.Tensor, "points"]:
     """From the first to the last 25 ms that are no more than `decibels` below the loudest; `shortest` samples at least."""
     size, hop = max(round(TRIM_WINDOW * rate), 1), max(round(TRIM_HOP * rate), 1)
     if len(wave) <= max(size, shortest):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,13 +69,19 @@ class ConformerStack(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(ConformerBlock(width, heads, ff, kernel, dropout) for _ in range(depth))
 
-    def forward(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> Float[Tensor, "tokens width"]:
+    def forward(
+        self, tokens: Float[Tensor, "tokens width"], lengths: Lengths, seen: Bool[Tensor, "tokens"] | None = None
+    ) -> Float[Tensor, "tokens width"]:
+        assert seen is None, "convolutions see their neighbours"
         for block in self.blocks:
             tokens = block(tokens, lengths)
         return tokens
 
-    def layers(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> tuple[Float[Tensor, "tokens width"], ...]:
+    def layers(
+        self, tokens: Float[Tensor, "tokens width"], lengths: Lengths, seen: Bool[Tensor, "tokens"] | None = None
+    ) -> tuple[Float[Tensor, "tokens width"], ...]:
         """What stands behind each block."""
+        assert seen is None, "convolutions see their neighbours"
         made = []
         for block in self.blocks:
             tokens = block(tokens, lengths)

@@ -6,7 +6,7 @@ from abc import ABC
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from manyviews.encoder import Encoder
@@ -30,11 +30,15 @@ Hide = Literal["replace", "drop"]
 class Context(Protocol):
     """A net over the tokens of each clip: a Transformer, a Conformer."""
 
-    def __call__(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> Float[Tensor, "tokens width"]:
-        """The tokens in the light of their clip."""
+    def __call__(
+        self, tokens: Float[Tensor, "tokens width"], lengths: Lengths, seen: Bool[Tensor, "tokens"] | None = None
+    ) -> Float[Tensor, "tokens width"]:
+        """The tokens in the light of their clip, or of those of its tokens that are `seen`."""
         ...
 
-    def layers(self, tokens: Float[Tensor, "tokens width"], lengths: Lengths) -> tuple[Float[Tensor, "tokens width"], ...]:
+    def layers(
+        self, tokens: Float[Tensor, "tokens width"], lengths: Lengths, seen: Bool[Tensor, "tokens"] | None = None
+    ) -> tuple[Float[Tensor, "tokens width"], ...]:
         """The same behind each layer, first to last."""
         ...
 
@@ -83,10 +87,11 @@ class AudioEncoder(Encoder, ABC):
     ) -> Encoding:
         """A net over the tokens, with its layers where the view asks for them."""
         layers: tuple[Tensor, ...] = ()
+        seen = None if view.seen is None else view.seen.where[0]
         if view.layers:
-            *_, tokens = layers = context.layers(tokens, lengths)
+            *_, tokens = layers = context.layers(tokens, lengths, seen)
         else:
-            tokens = context(tokens, lengths)
+            tokens = context(tokens, lengths, seen)
         return Encoding(tokens, present, lengths, pooled(tokens, lengths, self.pool), layers)
 
 

@@ -45,7 +45,7 @@ class FrameEncoder(AudioEncoder, ABC):
         assert layout.positions is not None
         features = batch.features.to(self.inwards.weight.dtype)
         tokens = self.inwards(stack_frames(features, *stack_index(batch.frames, layout.lengths, self.stack)))
-        positions = sincos(layout.positions, self.width).to(tokens.dtype)
+        positions = sincos(layout.positions, self.width).to(tokens.dtype) * view.placed
         (tokens, positions), present, lengths = self.shown(view, tokens, positions)
         return self.run(self.context, self.drop(self.norm(tokens + positions)), present, lengths, view)
 

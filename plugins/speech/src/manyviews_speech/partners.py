@@ -8,7 +8,9 @@ and the embedding of a finished run in later rounds, in which neighbours agree m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ CHUNK = 2048
 """Clips whose similarities with all others are in memory at a time."""
 PARTS = 8
 
-Numbers = Int[np.ndarray, "clips"]
+Numbers = Int[np.ndarray, "_"]
 
 
 class SameSpeaker:
@@ -87,4 +89,4 @@ def centred(vectors: Float[Tensor, "clips width"], speakers: Int[Tensor, "clips"
 def in_parts(frames: Float[Tensor, "frames channels"], parts: int = PARTS) -> Float[Tensor, "parts_channels"]:
     """The means of a clip's parts in time, end to end; of fewer frames than parts, some share a frame."""
     edges = [number * len(frames) / parts for number in range(parts + 1)]
-    return torch.cat([frames[int(a) : max(-int(-b // 1), int(a) + 1)].mean(0) for a, b in zip(edges, edges[1:], strict=False)])
+    return torch.cat([frames[int(a) : max(math.ceil(b), int(a) + 1)].mean(0) for a, b in pairwise(edges)])

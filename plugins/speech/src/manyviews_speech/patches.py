@@ -16,6 +16,7 @@ from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.nets.positions import sincos
 from manyviews.nets.transformer import Transformer
+from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.encoder import AudioEncoder, Hide, Pool, require_features
@@ -37,6 +38,8 @@ class PatchTransformer(AudioEncoder):
         pool: What stands for a clip: the mean of its tokens, mean and standard deviation, or the means of its four quarters.
     """
 
+    offers = AudioEncoder.offers | {Trait.UNPLACED}
+
     def __init__(
         self,
         spec: AudioSpec,
@@ -52,6 +55,7 @@ class PatchTransformer(AudioEncoder):
         pool: Pool = "mean",
     ) -> None:
         super().__init__(spec, width=width, pool=pool, hide=hide)
+        self.axes = 2
         given = require_features(spec, "speech/patches")
         if given % channels:
             raise UserError(f"encoder.channels: patches of {channels} channels do not divide the features' {given}")
@@ -74,7 +78,7 @@ class PatchTransformer(AudioEncoder):
         assert batch.features is not None
         assert layout.positions is not None
         tokens = self.inwards(self._patches(batch.features.to(self.inwards.weight.dtype), batch.frames, 0.0))
-        positions = sincos(layout.positions, self.width).to(tokens.dtype)
+        positions = sincos(layout.positions, self.width).to(tokens.dtype) * view.placed
         (tokens, positions), present, lengths = self.shown(view, tokens, positions)
         return self.run(self.transformer, tokens + positions, present, lengths, view)
 

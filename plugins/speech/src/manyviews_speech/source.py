@@ -20,7 +20,7 @@ from torch import Tensor
 from manyviews.errors import DataError
 from manyviews.lengths import Lengths
 from manyviews.plugins.suggest import did_you_mean
-from manyviews.source import Labels, Source
+from manyviews.source import Labels, Pairs, Source
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.clips import find_clips, wave_of
 from manyviews_speech.frontend import Frontend
@@ -28,6 +28,7 @@ from manyviews_speech.listing import listing
 from manyviews_speech.partners import Neighbours, SameSpeaker, in_parts
 from manyviews_speech.spec import AudioSpec, FeatureSpec
 from manyviews_speech.splits import split_items
+from manyviews_speech.trials import draw_pairs, read_trials
 
 SHORTEST_WAVE = 400
 """Fewest samples of a clip where there are no features: one step of a wav2vec 2.0 encoder."""
@@ -61,6 +62,8 @@ class AudioSource(Source):
             and of another speaker, which is likely to say the same. Speakers are those of `data.speaker`.
         partner_run: Folder of a finished run in whose embedding neighbours are near; null: in the spectrum of a clip's parts.
         neighbours: Nearest clips that a neighbour is drawn from.
+        pairs: For verification: a file of trials (`1 left right`, one a line), or `speaker` for pairs drawn by `data.speaker`.
+        pair_count: Pairs drawn in each split, half of them of one speaker.
         fit_clips: Most training clips that the features' mean and deviation are fitted on.
         memory: Gigabytes of decoded clips kept.
         on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
@@ -92,6 +95,8 @@ class AudioSource(Source):
         partner: Literal["speaker", "neighbour"] | None = None,
         partner_run: str | None = None,
         neighbours: PositiveInt = 5,
+        pairs: str | Path | None = None,
+        pair_count: PositiveInt = 10_000,
         fit_clips: PositiveInt = 500,
         memory: Annotated[float, Field(ge=0)] = 1.0,
         on_error: Literal["raise", "skip"] = "raise",
@@ -121,6 +126,7 @@ class AudioSource(Source):
         named = speaker is not None and (spec is None or all(speaker in item.columns for item in self._items))
         names = self._column(speaker)[self._of] if speaker is not None and named else np.full(len(clips), "")
         self._speakers = np.unique(names, return_inverse=True)[1] if named else np.full(len(clips), -1)
+        self._pairs = self._paired(pairs, pair_count)
         self._cache: OrderedDict[int, tuple[Tensor, Tensor | None]] = OrderedDict()
         self._room = int(memory * 1e9)
         self.spec = spec or AudioSpec(
@@ -166,6 +172,17 @@ class AudioSource(Source):
             return self._column(column)[self._of]
         pieces = len(np.unique(self._of)) < len(self._of)
         return np.array([str(clip.recording.path) for clip in self._clips]) if pieces else None
+
+    def _paired(self, pairs: str | Path | None, count: int) -> Pairs | None:
+        if pairs is None:
+            return None
+        if pairs == "speaker":
+            if (self._speakers < 0).all():
+                raise DataError("data.pairs: to draw pairs by speaker, name the column of speakers as `data.speaker`")
+            return draw_pairs(self._speakers, self._splits, count, self._seed)
+        if not Path(pairs).is_file():
+            raise DataError(f"data.pairs: there is no file {pairs}; name a list of trials, or `speaker`")
+        return read_trials(Path(pairs), self._items, self._of, self._path.parent)
 
     def _statistics(self, frontend: Frontend, most: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of each channel over training frames, in float64."""
@@ -266,6 +283,9 @@ class AudioSource(Source):
 
     def labels(self) -> Labels | None:
         return self._labels
+
+    def pairs(self) -> Pairs | None:
+        return self._pairs
 
     def groups(self) -> Shaped[np.ndarray, "clips"] | None:
         return self._groups

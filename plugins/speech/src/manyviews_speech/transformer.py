@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from manyviews.nets.transformer import Transformer
+from manyviews.traits import Trait
 from manyviews_speech.encoder import Hide, Pool
 from manyviews_speech.frame_encoder import FrameEncoder
 from manyviews_speech.spec import AudioSpec
@@ -26,6 +27,8 @@ class FrameTransformer(FrameEncoder):
         hide: Hidden tokens are replaced by a learned vector, or dropped.
         pool: What stands for a clip: the mean of its tokens, mean and standard deviation, or the means of its four quarters.
     """
+
+    offers = FrameEncoder.offers | {Trait.UNPLACED}
 
     def __init__(
         self,
