@@ -13,7 +13,9 @@ import torch
 from torch.testing import assert_close
 
 from manyviews.errors import DataError
+from manyviews_speech.batch import AudioBatch
 from manyviews_speech.source import AudioSource
+from manyviews_speech.spec import FeatureSpec
 from manyviews_speech.synth import RATE, tone
 from manyviews_speech.torchaudio_cpu import load
 
@@ -248,3 +250,39 @@ def test_spoken_digits(realdata: Path) -> None:
     assert (source.splits() == "test").sum() == 300
     batch = source.batch(np.arange(16))
     assert batch.features.isfinite().all()
+
+
+def test_silence_at_the_ends_is_left_out(tmp_path: Path) -> None:
+    silence = np.zeros(3000, np.float32)
+    loud = tone(300.0, 0.5)
+    soundfile.write(tmp_path / "a.wav", np.concatenate([silence, loud, silence]), RATE)
+    soundfile.write(tmp_path / "b.wav", silence, RATE)
+    soundfile.write(tmp_path / "c.wav", np.concatenate([silence, 0.5 * np.ones(10, np.float32), silence]), RATE)
+    source = AudioSource(path=tmp_path, rate=None, trim=30.0)
+    batch = source.batch(np.arange(3))
+    sizes = batch.points.on_host()
+    assert abs(sizes[0] - len(loud)) <= 2 * 0.025 * RATE
+    assert sizes[1] == 3000, "of silence nothing is louder than the rest"
+    assert sizes[2] >= source._least, "a click is left with as many samples as have a frame"
+    assert_close(batch.wave[: sizes[0]].square().sum(), torch.tensor(float((loud**2).sum())), rtol=0.05, atol=0)
+    assert batch.frames is not None
+    assert encoder_frames(batch) == batch.frames.on_host()
+    again = AudioSource.reading(tmp_path, source.spec)
+    assert again.batch(np.arange(3)).points.on_host() == sizes, "and so at embed time"
+
+
+def encoder_frames(batch: AudioBatch) -> list[int]:
+    return [1 + points // 80 for points in batch.points.on_host()]
+
+
+def test_clips_at_one_level_keep_their_spectrum(tmp_path: Path) -> None:
+    loud = tone(300.0, 0.5)
+    soundfile.write(tmp_path / "a.wav", loud, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", 0.1 * loud, RATE, subtype="FLOAT")
+    batch = AudioSource(path=tmp_path, rate=None, features=FeatureSpec(norm="level", low=100.0)).batch(np.arange(2))
+    assert batch.features is not None
+    one, two = batch.features.chunk(2)
+    assert_close(one.mean(), torch.tensor(0.0), atol=1e-4, rtol=0)
+    assert_close(one.std(unbiased=False), torch.tensor(1.0), atol=1e-4, rtol=0)
+    assert one.mean(0).std() > 0.1, "channels are not brought to one mean"
+    assert (one - two).abs().mean() < 0.2 < (one - two.roll(7, 1)).abs().mean()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -23,9 +23,11 @@ from manyviews.batch import Batch
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
+from manyviews.lengths import Lengths
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective
 from manyviews.objectives.shared import asking, average, exact, full, perplexity, question
+from manyviews.objectives.topics import Topics, code_counts
 from manyviews.traits import Trait
 from manyviews.view import View
 
@@ -48,6 +50,8 @@ class CodePredictor(nn.Module):
     def __init__(self, decoder: nn.Module, codes: int, out: int, temperature: float) -> None:
         super().__init__()
         self.decoder, self.temperature = decoder, temperature
+        self.topic: nn.Module | None = None
+        """From what is pooled to logits over topics; set where there are any."""
         self.codes = nn.Parameter(torch.empty(codes, out).uniform_())  # as the published code begins
 
     def forward(self, encoding: Encoding, view: View, asked: Mask) -> Float[Tensor, "asked codes"]:
@@ -67,6 +71,8 @@ class MaskedCodes(Objective):
         fit_seed: Of the clustering.
         feature_weight: Of the mean square of what the encoder makes of each token by itself, in front of its context: 10 in
             HuBERT, whose convolutions over the waveform would else drift. For encoders that give it alone; 0: none.
+        topics: Topics of samples, found on the codes of their tokens and predicted from what is pooled (HuBERTopic); null: none.
+        topic_weight: Of the cross-entropy over topics.
         temperature: Of the softmax over similarities.
         out: Width in which predictions and codes are compared.
         width: Width of the decoder.
@@ -86,6 +92,8 @@ class MaskedCodes(Objective):
         fit_tokens: PositiveInt = 100_000,
         fit_seed: NonNegativeInt = 0,
         feature_weight: NonNegativeFloat = 0.0,
+        topics: Annotated[int, Field(ge=2)] | None = None,
+        topic_weight: NonNegativeFloat = 1.0,
         temperature: PositiveFloat = 0.1,
         out: PositiveInt = 256,
         width: PositiveInt = 64,
@@ -95,7 +103,8 @@ class MaskedCodes(Objective):
         super().__init__()
         self.codes, self.layer, self.fit_tokens, self.fit_seed = codes, layer, fit_tokens, fit_seed
         self.temperature, self.out, self.width, self.depth, self.heads = temperature, out, width, depth, heads
-        self.feature_weight = feature_weight
+        self.feature_weight, self.topic_weight = feature_weight, topic_weight
+        self.topics = None if topics is None else Topics(topics, codes)
         if feature_weight:
             self.needs = self.needs | {Trait.LAYERS, Trait.LOCAL_TOKENS}
         self.centroids: Tensor
@@ -112,15 +121,20 @@ class MaskedCodes(Objective):
             raise UserError(f"masked_codes needs raw content of tokens; {type(encoder).__name__} has none of these data")
         self.register_buffer("centroids", torch.zeros(self.codes, channels))
         decoder = encoder.decoder(self.width, self.depth, self.heads, self.out)
-        return CodePredictor(decoder, self.codes, self.out, self.temperature)
+        predictor = CodePredictor(decoder, self.codes, self.out, self.temperature)
+        if self.topics is not None:
+            predictor.topic = nn.Linear(encoder.pooled_width, len(self.topics.words))
+        return predictor
 
     def prepare(self, encoder: Encoder, batches: Iterator[Batch]) -> None:
         """Find the clusters on the first `fit_tokens` tokens of training batches (k-means in mini-batches, as published)."""
         from sklearn.cluster import MiniBatchKMeans
 
         parts: list[np.ndarray] = []
+        lengths: list[Lengths] = []
         while sum(map(len, parts)) < self.fit_tokens and (batch := next(batches, None)) is not None:
             parts.append(self.content(encoder, batch).cpu().numpy())
+            lengths.append(encoder.layout(batch).lengths)
         tokens = np.concatenate(parts)[: self.fit_tokens]
         if len(tokens) < self.codes:
             raise UserError(
@@ -135,6 +149,11 @@ class MaskedCodes(Objective):
             random_state=self.fit_seed,
         ).fit(tokens)
         self.centroids.copy_(torch.from_numpy(found.cluster_centers_))
+        if self.topics is not None:
+            kind = self.centroids.dtype
+            codes = [nearest(torch.from_numpy(part).to(kind), self.centroids) for part in parts]
+            counts = [code_counts(code, sizes, self.codes) for code, sizes in zip(codes, lengths, strict=True)]
+            self.topics.fit(torch.cat(counts).numpy(), self.fit_seed)
 
     @torch.no_grad()
     def content(
@@ -172,21 +191,27 @@ class MaskedCodes(Objective):
         return average([self._one(view, student) for view in asking(views, "masked_codes")])
 
     def _one(self, view: View, student: Branch) -> Loss:
-        assert student.predictor is not None
+        predictor = cast(CodePredictor, student.predictor)
         asked = question(view)
         tokens = asked.index(view.layout.lengths) % view.layout.lengths.total
         with exact(self.centroids):
-            codes = nearest(self.content(student.encoder, view.batch, tokens), self.centroids)
+            every = nearest(self.content(student.encoder, view.batch, None if self.topics else tokens), self.centroids)
+        codes = every[tokens] if self.topics else every
         encoding = student.encoder(replace(view, layers=bool(self.feature_weight)))
-        logits = student.predictor(encoding, view, asked)
+        logits = predictor(encoding, view, asked)
         right = (logits.detach().argmax(-1) == codes).to(logits.dtype)
         value = distributed.mean(F.cross_entropy(logits, codes, reduction="none"))
         metrics = {"accuracy": distributed.mean(right), "perplexity": perplexity(codes, self.codes)}
-        if not self.feature_weight:
-            return Loss(value, metrics)
-        assert encoding.local is not None, "an encoder that offers LOCAL_TOKENS gives them where a view asks for layers"
-        penalty = distributed.mean(full(encoding.local).square().mean(1))
-        return Loss(value + self.feature_weight * penalty, metrics | {"features": penalty.detach()})
+        if self.feature_weight:
+            assert encoding.local is not None, "an encoder that offers LOCAL_TOKENS gives them where a view asks for layers"
+            penalty = distributed.mean(full(encoding.local).square().mean(1))
+            value, metrics = value + self.feature_weight * penalty, metrics | {"features": penalty.detach()}
+        if self.topics is not None:
+            assert predictor.topic is not None
+            topic = self.topics(every, view.layout.lengths)
+            off = distributed.mean(F.cross_entropy(full(predictor.topic(encoding.pooled)), topic, reduction="none"))
+            value, metrics = value + self.topic_weight * off, metrics | {"topic": off.detach()}
+        return Loss(value, metrics)
 
 
 def _labeller(run: str, layer: int | None) -> Encoder:

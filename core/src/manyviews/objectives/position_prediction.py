@@ -85,7 +85,7 @@ class PositionPrediction(Objective):
         coordinates = view.layout.coordinates()
         assert coordinates is not None, "an encoder that offers PLACED_TOKENS says where they are"
         parts, known = parts_of(coordinates, lengths, self.parts)
-        logits = full(student.predictor(encoding.tokens)).unflatten(1, (-1, self.parts)).flatten(0, 1)
+        logits = full(student.predictor(encoding.tokens)).reshape(-1, self.parts)
         with exact(logits):
             values = F.cross_entropy(logits, parts.flatten(), reduction="none")
         right = (logits.detach().argmax(1) == parts.flatten()).to(logits.dtype)

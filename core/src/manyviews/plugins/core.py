@@ -17,6 +17,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "masked_reconstruction": "manyviews.objectives.masked_reconstruction:MaskedReconstruction",
         "ntxent": "manyviews.objectives.ntxent:NTXent",
         "position_prediction": "manyviews.objectives.position_prediction:PositionPrediction",
+        "pseudo_labels": "manyviews.objectives.pseudo_labels:PseudoLabelled",
         "random_codes": "manyviews.objectives.random_codes:RandomCodes",
         "vicreg": "manyviews.objectives.vicreg:VICReg",
     },

@@ -57,10 +57,10 @@ class Neighbours:
 
     def __init__(self, chosen: Numbers, vectors: Float[Tensor, "chosen width"], speakers: Numbers, count: int) -> None:
         own = torch.from_numpy(speakers[chosen])
-        if len(own.unique()) == 1 and own[0] >= 0:
+        if len(np.unique(speakers[chosen])) == 1 and own[0] >= 0:
             raise DataError("data.partner: all training clips are of one speaker, and neighbours are to be of others")
         unit = F.normalize(centred(vectors.double(), own), dim=1).float()
-        nearest = [self._nearest(unit, own, rows, count) for rows in torch.arange(len(chosen)).split(CHUNK)]
+        nearest = [self._nearest(unit, own, rows, count) for rows in torch.split(torch.arange(len(chosen)), CHUNK)]
         self.rows: dict[int, int] = {int(clip): row for row, clip in enumerate(chosen)}
         self.table: Int[np.ndarray, "chosen count"] = chosen[torch.cat(nearest).numpy()]
 
@@ -80,7 +80,7 @@ class Neighbours:
 
 def centred(vectors: Float[Tensor, "clips width"], speakers: Int[Tensor, "clips"]) -> Float[Tensor, "clips width"]:
     """Each dimension at mean 0 within every speaker, and at one spread over all: what is left says less of who speaks."""
-    place = speakers.unique(return_inverse=True)[1]
+    place = torch.unique(speakers, return_inverse=True)[1]
     sums = vectors.new_zeros(int(place.max()) + 1, vectors.shape[1]).index_add(0, place, vectors)
     without = vectors - (sums / place.bincount()[:, None])[place]
     return without / without.std(0).clamp(min=1e-6)

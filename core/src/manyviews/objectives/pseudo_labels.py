@@ -1,0 +1,158 @@
+"""Learning from pseudo-labels that may be wrong: a margin softmax, a gate on the loss, and corrected labels.
+
+Second stage of cluster-aware DINO for speakers (Han, Chen & Qian 2024), in the form of DLG-LC (Han et al. 2022): units are
+classified by the cluster that an encoder pretrained before put them into. Labels whose loss lies above a dynamic gate are
+not believed; where the net itself is sure of another answer on the clip as it is, that answer takes their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from manyviews import distributed
+from manyviews.encoder import Encoder
+from manyviews.errors import UserError
+from manyviews.nets.heads import Prototypes
+from manyviews.objective import Branch, Loss, Objective
+from manyviews.objectives.gate import LossGate
+from manyviews.objectives.shared import embed, exact, taught
+from manyviews.traits import Trait
+from manyviews.view import View
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What nobody said and a clustering guessed: the target of views that carry it."""
+
+    labels: Int[Tensor, "units"]
+    """-1: none."""
+    classes: int
+
+
+def margin_logits(
+    cosines: Float[Tensor, "*views units classes"], labels: Int[Tensor, "units"], scale: float, margin: float
+) -> Float[Tensor, "*views units classes"]:
+    """s cos(θ + m) at a unit's own class, s cos θ elsewhere (Deng et al. 2019, ArcFace, equation 3)."""
+    own = F.one_hot(labels.clamp(min=0), cosines.shape[-1]).bool()
+    limited = cosines.clamp(-1 + 1e-7, 1 - 1e-7)  # the angle has no finite slope at its ends
+    moved = torch.cos(torch.acos(limited) + margin)
+    # Beyond θ + m = π the cosine would rise again: there it goes on falling in a straight line, as published code has it.
+    far = limited <= -torch.cos(limited.new_tensor(margin))
+    moved = torch.where(far, limited - margin * torch.sin(limited.new_tensor(margin)), moved)
+    return scale * torch.where(own, moved, cosines)
+
+
+def label_losses(
+    cosines: Float[Tensor, "views units classes"], labels: Int[Tensor, "units"], scale: float, margin: float
+) -> Float[Tensor, "units"]:
+    """Cross-entropy of the margin softmax, mean over views; of units without a label (-1) it means nothing."""
+    logits = margin_logits(cosines, labels, scale, margin)
+    every = labels.clamp(min=0).repeat(len(cosines))
+    return F.cross_entropy(logits.flatten(0, 1), every, reduction="none").reshape(len(cosines), -1).mean(0)
+
+
+def correction_losses(
+    cosines: Float[Tensor, "views units classes"], seen: Sequence[int], scale: float, sharpen: float, sure: float
+) -> tuple[Bool[Tensor, "units"], Float[Tensor, "units"]]:
+    """Where the net is sure of an answer, and the cross-entropy of all views with that answer, sharpened (Han 2022, section 3.3).
+
+    Args:
+        seen: Views that the answer is taken from: the global ones, without gradient.
+        sure: Probability of the likeliest class.
+    """
+    logits = scale * cosines
+    with torch.no_grad():
+        answer = logits[list(seen)].mean(0)
+        target = (answer / sharpen).softmax(-1)
+    losses = -(target * logits.log_softmax(-1)).sum(-1).mean(0)
+    return answer.softmax(-1).amax(-1) > sure, losses
+
+
+class Classifier(nn.Module):
+    """Cosines with a direction for each class."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.prototypes = Prototypes(width, classes)
+
+    def forward(self, units: Float[Tensor, "units width"]) -> Float[Tensor, "units classes"]:
+        cosines: Tensor = self.prototypes(units)
+        return cosines
+
+
+class PseudoLabelled(Objective):
+    """Margin softmax on pseudo-labels below the gate; corrected labels above it.
+
+    Args:
+        classes: Clusters that the pseudo-labels are of.
+        scale: Of the cosines.
+        margin: Angle by which a unit's own class must win, in radians.
+        window: Losses that the gate is fitted on: those of about an epoch.
+        warmup_batches: Batches at first in which all labels are believed.
+        sure: Probability from which the net's own answer on global views replaces a label that is not believed.
+        sharpen: Temperature of that answer as a target: below 1 makes it more certain.
+        correction_weight: Of the loss of corrected labels.
+    """
+
+    needs = frozenset({Trait.SEVERAL_VIEWS, Trait.PRETEXT_TARGET})
+    target = PseudoLabels
+    across = "mean over the labelled units of all processes, which share one gate"
+    batches: Tensor
+
+    def __init__(
+        self,
+        *,
+        classes: Annotated[PositiveInt, Field(ge=2)] = 1000,
+        scale: PositiveFloat = 30.0,
+        margin: Annotated[float, Field(ge=0, lt=1.5)] = 0.2,
+        window: PositiveInt = 8192,
+        warmup_batches: NonNegativeInt = 200,
+        sure: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+        sharpen: Annotated[float, Field(gt=0, le=1)] = 0.1,
+        correction_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__()
+        self.classes, self.scale, self.margin = classes, scale, margin
+        self.warmup_batches, self.sure, self.sharpen, self.correction_weight = warmup_batches, sure, sharpen, correction_weight
+        self.gate = LossGate(window)
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+
+    def predictor(self, encoder: Encoder, width: int) -> nn.Module:
+        return Classifier(width, self.classes)
+
+    def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
+        assert student.predictor is not None
+        labels, seen = self._labels(views), taught(views, "pseudo_labels")
+        units = embed(views, student, "pseudo_labels")
+        with exact(units):
+            cosines = torch.stack([student.predictor(view) for view in units])
+            known = labels >= 0
+            believed = label_losses(cosines, labels, self.scale, self.margin)
+            sure, corrected = correction_losses(cosines, seen, self.scale, self.sharpen, self.sure)
+            trusted = (believed.detach() <= self.gate.threshold()) | (self.batches < self.warmup_batches)
+            instead = torch.where(sure, self.correction_weight * corrected, 0.0)
+            value = distributed.mean(torch.where(trusted, believed, instead), known)
+        if self.training:
+            self.gate.add(distributed.gather(torch.where(known, believed, torch.nan).detach()))
+            self.batches.add_(1)
+        share = {"believed": trusted, "corrected": ~trusted & sure}
+        metrics = {name: distributed.mean(where.to(believed.dtype), known).detach() for name, where in share.items()}
+        return Loss(value, metrics | {"gate": self.gate.threshold(), "label_loss": distributed.mean(believed, known).detach()})
+
+    def _labels(self, views: tuple[View, ...]) -> Int[Tensor, "units"]:
+        target = views[0].target
+        assert isinstance(target, PseudoLabels), "checked by its class before training"
+        if target.classes > self.classes:
+            raise UserError(
+                f"objective.classes: {self.classes} are fewer than the {target.classes} clusters of the data; "
+                f"set it to {target.classes}"
+            )
+        return target.labels
