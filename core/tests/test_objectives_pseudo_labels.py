@@ -44,7 +44,9 @@ def test_without_a_margin_it_is_a_cosine_softmax() -> None:
     assert_close(label_losses(cosines, labels, 10.0, 0.0), expected)
 
 
-@pytest.mark.parametrize(("deviations", "shares"), [((1.0, 1.0), (0.5, 0.5)), ((0.5, 1.5), (0.7, 0.3)), ((1.2, 0.6), (0.4, 0.6))])
+@pytest.mark.parametrize(
+    ("deviations", "shares"), [((1.0, 1.0), (0.5, 0.5)), ((0.5, 1.5), (0.7, 0.3)), ((1.2, 0.6), (0.4, 0.6))]
+)
 def test_the_gate_stands_where_both_gaussians_are_as_likely(
     deviations: tuple[float, float], shares: tuple[float, float]
 ) -> None:

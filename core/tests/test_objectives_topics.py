@@ -23,7 +23,9 @@ def documents(count: int = 60) -> np.ndarray:
     """Words of two topics, which share none."""
     rng = np.random.default_rng(0)
     kinds = np.arange(count) % 2
-    return np.stack([rng.multinomial(40, [0.25] * 4 + [0.0] * 4 if kind else [0.0] * 4 + [0.25] * 4) for kind in kinds]).astype(np.float64)
+    return np.stack([rng.multinomial(40, [0.25] * 4 + [0.0] * 4 if kind else [0.0] * 4 + [0.25] * 4) for kind in kinds]).astype(
+        np.float64
+    )
 
 
 def test_counts_of_codes() -> None:

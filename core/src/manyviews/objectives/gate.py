@@ -36,9 +36,7 @@ def maximised(
     return means[order], deviations[order], (count / count.sum())[order]
 
 
-def crossing(
-    means: Float[Tensor, "2"], deviations: Float[Tensor, "2"], shares: Float[Tensor, "2"]
-) -> Float[Tensor, ""]:
+def crossing(means: Float[Tensor, "2"], deviations: Float[Tensor, "2"], shares: Float[Tensor, "2"]) -> Float[Tensor, ""]:
     """The loss between the means at which both weighted densities are alike; of two such the one nearer to the upper mean.
 
     Where one Gaussian is the likelier all the way, the mean of the means.
@@ -69,6 +67,7 @@ class LossGate(nn.Module):
     means: Tensor
     deviations: Tensor
     shares: Tensor
+    seen: Tensor
 
     def __init__(self, window: int) -> None:
         super().__init__()

@@ -71,7 +71,7 @@ class MaskedCodes(Objective):
         fit_seed: Of the clustering.
         feature_weight: Of the mean square of what the encoder makes of each token by itself, in front of its context: 10 in
             HuBERT, whose convolutions over the waveform would else drift. For encoders that give it alone; 0: none.
-        topics: Topics of samples, found on the codes of their tokens and predicted from what is pooled (HuBERTopic); null: none.
+        topics: Topics of samples, found on their tokens' codes and predicted from what is pooled (HuBERTopic); null: none.
         topic_weight: Of the cross-entropy over topics.
         temperature: Of the softmax over similarities.
         out: Width in which predictions and codes are compared.

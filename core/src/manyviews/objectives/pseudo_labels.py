@@ -62,7 +62,7 @@ def label_losses(
 def correction_losses(
     cosines: Float[Tensor, "views units classes"], seen: Sequence[int], scale: float, sharpen: float, sure: float
 ) -> tuple[Bool[Tensor, "units"], Float[Tensor, "units"]]:
-    """Where the net is sure of an answer, and the cross-entropy of all views with that answer, sharpened (Han 2022, section 3.3).
+    """Where the net is sure of an answer, and the cross-entropy of all views with that answer, sharpened (Han 2022).
 
     Args:
         seen: Views that the answer is taken from: the global ones, without gradient.

@@ -1,4 +1,4 @@
-"""Topics of samples by the codes of their tokens: latent Dirichlet allocation (Blei et al. 2003), fitted once and read on the way.
+"""Topics of samples by the codes of their tokens: latent Dirichlet allocation (Blei et al. 2003), fitted once, read on the way.
 
 HuBERTopic (Maekaku et al. 2023) takes a sample for a document and its tokens' codes for words, and has the encoder say the
 document's topic: something about the whole sample beside something about each of its tokens.

@@ -32,6 +32,9 @@ class AudioBatch:
     """What reconstruction asks for where features were altered: the features before, NaN where nothing was altered."""
     speakers: Int[Tensor, "clips"] | None = None
     """A number for each clip's speaker where the data name them, -1 where they do not; for speaker-consistent views only."""
+    clusters: Int[Tensor, "clips"] | None = None
+    """A number for the cluster that each training clip was found in, where the source looked for clusters; -1 of others."""
+    cluster_count: int = 0
     others: AudioBatch | None = None
     """Another clip of each clip's speaker, where the source is asked for pairs."""
 
@@ -59,5 +62,7 @@ class AudioBatch:
             None if self.frames is None else moved_lengths(self.frames),
             moved(self.content),
             moved(self.speakers),
+            moved(self.clusters),
+            self.cluster_count,
             None if self.others is None else self.others.to(device, non_blocking),
         )

@@ -1,4 +1,4 @@
-"""Which other clip a clip is shown beside: one of the same speaker, or one that is likely to say the same.
+"""Which other clip a clip is shown beside: one of the same speaker or cluster, or one that is likely to say the same.
 
 Two clips that say the same in two voices are what no alteration of one clip can be. Nobody labels them: they are nearest
 neighbours of different speakers, in a space from which each speaker's mean is taken (nearest neighbours as positives:
@@ -27,19 +27,19 @@ PARTS = 8
 Numbers = Int[np.ndarray, "_"]
 
 
-class SameSpeaker:
-    """Another clip of the clip's speaker, among those given; itself where there is none."""
+class Same:
+    """Another clip of the clip's speaker (or cluster), among those given; itself where there is none."""
 
-    def __init__(self, chosen: Numbers, speakers: Numbers) -> None:
-        order = chosen[np.argsort(speakers[chosen], kind="stable")]
-        known, starts = np.unique(speakers[order], return_index=True)
-        self.speakers = speakers
+    def __init__(self, chosen: Numbers, owners: Numbers) -> None:
+        order = chosen[np.argsort(owners[chosen], kind="stable")]
+        known, starts = np.unique(owners[order], return_index=True)
+        self.owners = owners
         self.clips: Mapping[int, Numbers] = dict(zip(known.tolist(), np.split(order, starts[1:]), strict=True))
 
     def __call__(self, index: Numbers, rng: np.random.Generator) -> Numbers:
         partners = []
         for number in index.tolist():
-            same = self.clips.get(int(self.speakers[number]), np.array([number]))
+            same = self.clips.get(int(self.owners[number]), np.array([number]))
             others = same[same != number]
             partners.append(int(rng.choice(others)) if len(others) else number)
         return np.array(partners, dtype=np.int64)
@@ -76,6 +76,19 @@ class Neighbours:
         places = [self.rows.get(number, -1) for number in index.tolist()]
         pairs = zip(index.tolist(), places, drawn.tolist(), strict=True)
         return np.array([clip if row < 0 else self.table[row, one] for clip, row, one in pairs], dtype=np.int64)
+
+
+def clusters_of(vectors: Float[Tensor, "chosen width"], count: int, seed: int) -> Int[np.ndarray, "chosen"]:
+    """k-means of directions: which cluster each clip is in (Han, Chen & Qian 2024, cluster-aware DINO)."""
+    from sklearn.cluster import KMeans
+
+    if count > len(vectors):
+        raise DataError(
+            f"data.clusters: {count:,} clusters cannot be found among {len(vectors):,} training clips; set it lower"
+        )
+    unit = F.normalize(vectors.double(), dim=1).numpy()
+    found: Int[np.ndarray, "chosen"] = KMeans(count, n_init=3, random_state=seed).fit_predict(unit)
+    return found.astype(np.int64)
 
 
 def centred(vectors: Float[Tensor, "clips width"], speakers: Int[Tensor, "clips"]) -> Float[Tensor, "clips width"]:

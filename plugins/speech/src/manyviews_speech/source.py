@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from manyviews.errors import DataError
+from manyviews.errors import DataError, UserError
 from manyviews.lengths import Lengths
 from manyviews.plugins.suggest import did_you_mean
 from manyviews.source import Labels, Pairs, Source
@@ -25,7 +25,7 @@ from manyviews_speech.batch import AudioBatch
 from manyviews_speech.clips import find_clips, wave_of
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.listing import listing
-from manyviews_speech.partners import Neighbours, SameSpeaker, in_parts
+from manyviews_speech.partners import Neighbours, Same, clusters_of, in_parts
 from manyviews_speech.spec import AudioSpec, FeatureSpec
 from manyviews_speech.splits import split_items
 from manyviews_speech.trials import draw_pairs, read_trials
@@ -58,9 +58,12 @@ class AudioSource(Source):
         features: Frames of features for the encoders that read them; null: waveforms alone.
         features_when: `reading`: by the process that reads, clip by clip, which is fastest on a CPU; `needed`: of a whole batch
             where it is then, for views that alter waveforms and for GPUs.
-        partner: Give with each clip another one: of its `speaker`, for speaker-consistent pairs; or a `neighbour`, near it
-            and of another speaker, which is likely to say the same. Speakers are those of `data.speaker`.
-        partner_run: Folder of a finished run in whose embedding neighbours are near; null: in the spectrum of a clip's parts.
+        partner: Give with each clip another one: of its `speaker`, for speaker-consistent pairs; of its `cluster`, for speakers
+            that nobody named; or a `neighbour`, near it and of another speaker, which is likely to say the same. Speakers are
+            those of `data.speaker`.
+        partner_run: Folder of a finished run in whose embedding neighbours and clusters are found; null: in the spectrum of a
+            clip's parts.
+        clusters: Clusters of the training clips, for `partner: cluster` and for views that carry pseudo-labels; null: none.
         neighbours: Nearest clips that a neighbour is drawn from.
         pairs: For verification: a file of trials (`1 left right`, one a line), or `speaker` for pairs drawn by `data.speaker`.
         pair_count: Pairs drawn in each split, half of them of one speaker.
@@ -92,8 +95,9 @@ class AudioSource(Source):
         chunk: PositiveFloat | None = None,
         features: FeatureSpec | None = FeatureSpec(),  # noqa: B008 - frozen
         features_when: Literal["reading", "needed"] = "reading",
-        partner: Literal["speaker", "neighbour"] | None = None,
+        partner: Literal["speaker", "cluster", "neighbour"] | None = None,
         partner_run: str | None = None,
+        clusters: Annotated[int, Field(ge=2)] | None = None,
         neighbours: PositiveInt = 5,
         pairs: str | Path | None = None,
         pair_count: PositiveInt = 10_000,
@@ -104,7 +108,9 @@ class AudioSource(Source):
         spec: AudioSpec | None = None,
     ) -> None:
         self._path, self._seed, self._partner = Path(path), seed, partner
-        self._partner_run, self._neighbours = partner_run, neighbours
+        self._partner_run, self._neighbours, self._clusters = partner_run, neighbours, clusters
+        if partner == "cluster" and clusters is None:
+            raise UserError("data.partner: for partners of one cluster, say how many clusters there are: `data.clusters`")
         if spec is not None:
             rate, mono, chunk, features, features_when = spec.rate, spec.mono, spec.chunk, spec.features, spec.features_when
             speaker = speaker or spec.speaker
@@ -242,25 +248,39 @@ class AudioSource(Source):
         made = [part for _, part in clips if part is not None]
         waves = torch.cat([wave for wave, _ in clips]) if clips else torch.empty(0)
         features = torch.cat(made) if made else None
-        return AudioBatch(waves, Lengths.of(points), features, frames, speakers=torch.from_numpy(self._speakers[index]))
+        batch = AudioBatch(waves, Lengths.of(points), features, frames, speakers=torch.from_numpy(self._speakers[index]))
+        if self._clusters is None:
+            return batch
+        return replace(batch, clusters=torch.from_numpy(self._clustered[index]), cluster_count=self._clusters)
 
     @cached_property
-    def _partners(self) -> SameSpeaker | Neighbours:
+    def _partners(self) -> Same | Neighbours:
         """Found at the first batch, among the training clips."""
         train = np.flatnonzero(self._splits == "train")
-        if self._partner == "speaker":
-            return SameSpeaker(train, self._speakers)
-        vectors = torch.stack([in_parts(self._frames(int(number))) for number in train])
+        if self._partner == "neighbour":
+            return Neighbours(train, self._described(train), self._speakers, self._neighbours)
+        return Same(train, self._speakers if self._partner == "speaker" else self._clustered)
+
+    @cached_property
+    def _clustered(self) -> Int[np.ndarray, "clips"]:
+        """The cluster of each training clip, -1 of the others."""
+        train, clusters = np.flatnonzero(self._splits == "train"), np.full(len(self), -1)
+        assert self._clusters is not None
+        clusters[train] = clusters_of(self._described(train), self._clusters, self._seed)
+        return clusters
+
+    def _described(self, clips: Int[np.ndarray, "chosen"]) -> Float[Tensor, "chosen width"]:
+        """Vectors in which clips are near one another: of a finished run, or the spectrum of their parts."""
         if self._partner_run is not None:
-            vectors = self._embedded(self._partner_run, train)
-        return Neighbours(train, vectors, self._speakers, self._neighbours)
+            return self._embedded(self._partner_run, clips)
+        return torch.stack([in_parts(self._frames(int(number))) for number in clips])
 
     def _frames(self, number: int) -> Float[Tensor, "frames channels"]:
         wave, features = self._read(number)
         frontend = self._frontend or Frontend(FeatureSpec(), self.spec.rate)
         return self._featured(frontend, wave, number) if features is None else features
 
-    def _embedded(self, run: str, clips: Int[np.ndarray, "clips"]) -> Float[Tensor, "clips width"]:
+    def _embedded(self, run: str, clips: Int[np.ndarray, "chosen"]) -> Float[Tensor, "chosen width"]:
         """By the encoder of a finished run, which reads the same clips as its own spec says."""
         from manyviews.engine.load import load_trained
         from manyviews.evaluate.embed import embed

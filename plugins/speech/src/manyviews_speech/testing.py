@@ -9,11 +9,11 @@ from manyviews.testing.trial import Trial
 
 
 def clips(folder: Path) -> dict[str, Any]:
-    """Notes of several lengths by two speakers, with a manifest that says which."""
+    """Notes of several lengths by two speakers, with a manifest that says which; and four clusters of them."""
     from manyviews_speech.synth import write_sounds
 
     path = write_sounds(folder)
-    return {"data": {"source": "audio", "path": str(path), "rate": 8000, "target": "note", "speaker": "speaker"}}
+    return {"data": {"source": "audio", "path": str(path), "rate": 8000, "target": "note", "speaker": "speaker", "clusters": 4}}
 
 
 def equal(folder: Path) -> dict[str, Any]:
@@ -47,12 +47,16 @@ TRIAL = Trial(
         "masked_reconstruction": SMALL,
         "masked_codes": {**SMALL, "codes": 6, "out": 8},
         "random_codes": {**SMALL, "codes": 12, "code_width": 4},
+        "pseudo_labels": {"classes": 8, "window": 32, "warmup_batches": 2},
         "dino": {"hidden": 32, "bottleneck": 16, "out": 64},
     },
     variants={
         "speech/transformer": {"dropping": {"hide": "drop", "pool": "quarters"}, "post": {"norm": "post", "pool": "mean_std"}},
         "speech/patches": {"replacing": {"hide": "replace"}},
-        "speech/segments": {"locals": {"locals": 1}},
+        "speech/segments": {
+            "locals": {"locals": 1},
+            "altered": {"tilt": 3.0, "floor": [30.0, 60.0], "warp": 0.0, "mixup": 0.0},
+        },
         "speech/waves": {
             "rooms": {"mix": [5.0, 10.0], "reverb": [0.1, 0.3]},
             "speeds": {"speeds": [9, 11], "colour": 1.0},

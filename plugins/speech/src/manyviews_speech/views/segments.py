@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from manyviews.layout import Layout
 from manyviews.mask import Mask
+from manyviews.objectives.pseudo_labels import PseudoLabels
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.draws import host_uniform
@@ -23,7 +24,7 @@ from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.spec import AudioSpec
 from manyviews_speech.views.channels import Channel
-from manyviews_speech.views.features import featured, frontend_of, partner_of
+from manyviews_speech.views.features import featured, frontend_of, partner_of, pseudo_labels_of
 
 Part = Annotated[float, Field(gt=0, le=1)]
 Decibels = tuple[NonNegativeFloat, NonNegativeFloat]
@@ -42,6 +43,7 @@ class Segments(ViewGenerator):
         tilt: Standard deviation, in decibels, of a smooth random gain over channels: another microphone.
         floor: Range, in decibels below the loudest cell, of stationary noise that is added; null: none.
         partner: Every second view is of the clip's partner; needs `data.partner`.
+        labels: Views carry the clip's cluster as a pseudo-label; needs `data.clusters`.
     """
 
     gives = frozenset({Trait.SEVERAL_VIEWS})
@@ -60,20 +62,25 @@ class Segments(ViewGenerator):
         tilt: NonNegativeFloat = 0.0,
         floor: Decibels | None = None,
         partner: bool = False,
+        labels: bool = False,
     ) -> None:
         super().__init__()
         refuse_descending(global_crop=global_crop, local_crop=local_crop, **({"floor": floor} if floor else {}))
         self.spec, self.channel, self.partner = spec, Channel(mixup, warp, tilt, floor), partner
+        self.labels = labels
+        if labels:
+            self.gives, self.target = self.gives | {Trait.PRETEXT_TARGET}, PseudoLabels
         self.plan = [("global", global_crop)] * globals + [("local", local_crop)] * locals
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         frontend = frontend_of(self.spec, batch.wave.device)
         clips = [batch, partner_of(batch)] if self.partner else [batch]
         wholes = [featured(one, self.spec) for one in clips]
+        target = pseudo_labels_of(batch) if self.labels else None
         views = []
         for number, (role, crop) in enumerate(self.plan):
             part = cropped(wholes[number % len(wholes)], frontend, host_uniform(generator, *crop), generator)
-            views.append(View(self.channel(part, frontend, generator), self.cut(part), role=role))
+            views.append(View(self.channel(part, frontend, generator), self.cut(part), target=target, role=role))
         return tuple(views)
 
 
