@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from manyviews.errors import DataError
+from manyviews.errors import DataError, UserError
 from manyviews_speech.partners import Neighbours, centred, in_parts
 from manyviews_speech.source import AudioSource
 
@@ -111,3 +111,39 @@ def test_parts_of_a_clip() -> None:
     assert_close(in_parts(frames, 3), torch.tensor([0.5, 2.5, 4.5]))
     assert_close(in_parts(frames[:1], 3), torch.zeros(3))
     assert len(in_parts(torch.randn(5, 2), 8)) == 16
+
+
+def test_clusters_of_training_clips_alone(sounds: Path) -> None:
+    source = AudioSource(path=sounds, rate=None, splits="split", clusters=3, partner="cluster")
+    index = np.arange(len(source))
+    batch = source.batch(index)
+    assert batch.clusters is not None
+    train = source.splits() == "train"
+    assert (batch.clusters.numpy() >= 0).tolist() == train.tolist()
+    assert batch.cluster_count == 3 == len(np.unique(batch.clusters[torch.from_numpy(train)]))
+    partners = source._partners(index, np.random.default_rng(0))
+    assert (batch.clusters.numpy()[partners] == batch.clusters.numpy())[train].all()
+    notes = index % 3
+    together = [np.bincount(notes[batch.clusters.numpy() == cluster], minlength=3).max() for cluster in range(3)]
+    assert sum(together) > 0.7 * train.sum(), "notes of one pitch fall into one cluster"
+
+
+def test_clusters_that_cannot_be_are_refused(sounds: Path) -> None:
+    with pytest.raises(UserError, match=r"say how many clusters there are: `data\.clusters`"):
+        AudioSource(path=sounds, rate=None, partner="cluster")
+    many = AudioSource(path=sounds, rate=None, clusters=31)
+    with pytest.raises(DataError, match="31 clusters cannot be found among 30 training clips; set it lower"):
+        many.batch(np.arange(2))
+
+
+def test_a_run_that_cuts_otherwise_is_refused(sounds: Path, tmp_path: Path) -> None:
+    from manyviews.engine.pretrain import pretrain
+
+    small = {"encoder": {"width": 8, "depth": 1}, "evaluate": [], "track": None}
+    train = {"steps": 1, "batch_size": 4, "epochs": None, "folder": str(tmp_path / "runs"), "device": "cpu"}
+    run = pretrain("speech/byol_a", data={"path": str(sounds), "rate": 8000, "chunk": 0.2}, train=train, **small)
+    given = {"path": sounds, "rate": 8000, "partner": "neighbour", "partner_run": str(run.folder)}
+    near = AudioSource(**given, chunk=0.2)
+    assert near.batch(np.arange(4)).others is not None, "found in the run's embedding"
+    with pytest.raises(DataError, match="clips, this run into 30; give both the same `chunk`"):
+        AudioSource(**given).batch(np.arange(2))

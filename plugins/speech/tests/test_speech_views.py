@@ -17,12 +17,13 @@ from manyviews.objective import Branch
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.traits import Trait
 from manyviews_speech.batch import AudioBatch
+from manyviews_speech.frontend import Frontend
 from manyviews_speech.source import AudioSource
 from manyviews_speech.transformer import FrameTransformer
 from manyviews_speech.views import effects
 from manyviews_speech.views.bands import channel_bands, frame_bands
-from manyviews_speech.views.channels import mixed, warped
-from manyviews_speech.views.segments import FrameViews, Segments
+from manyviews_speech.views.channels import NEPERS, Channel, mixed, noisy, warped
+from manyviews_speech.views.segments import FrameViews, LabelledSegments, Segments
 from manyviews_speech.views.spec_augment import SpecAugment
 from manyviews_speech.views.tera import Tera
 from manyviews_speech.views.waves import WaveViews
@@ -239,3 +240,45 @@ def test_a_batch_moves_with_all_its_parts(source: AudioSource) -> None:
     there = batch.to(torch.device("meta"))
     assert isinstance(there, AudioBatch)
     assert {part.device.type for part in (there.wave, there.features, there.points.tensor, there.others.wave)} == {"meta"}
+
+
+def test_other_microphones_change_the_spectrum_and_not_the_clip(source: AudioSource, encoder: FrameTransformer) -> None:
+    batch = source.batch(np.arange(4))
+    frontend = Frontend.of(source.spec)
+    tilted = Channel(0.0, 0.0, 6.0, None)(batch, frontend, seeded())
+    difference = frontend.unstandardised(tilted.features) - frontend.unstandardised(batch.features)
+    for part in difference.split(batch.frames.on_host()):
+        assert_close(part, part[:1].expand_as(part), atol=1e-3, rtol=0)  # one gain for all frames of a clip
+        assert_close(part[0].mean(), torch.tensor(0.0), atol=1e-3, rtol=0)
+    assert 1 < difference.std() / NEPERS < 15, "decibels"
+    assert tilted.wave is batch.wave
+    assert Channel(0.0, 0.0, 0.0, None)(batch, frontend, seeded()) is batch
+
+
+def test_noise_is_so_far_below_the_loudest_cell(source: AudioSource) -> None:
+    batch = source.batch(np.arange(4))
+    raw = Frontend.of(source.spec).unstandardised(batch.features)
+    low = noisy(raw, batch.frames, (60.0, 60.0), seeded())
+    high = noisy(raw, batch.frames, (10.0, 10.0), seeded())
+    assert (high >= raw).all()
+    assert high.amin() > low.amin() + 5
+    assert_close(low.amax(), raw.amax(), atol=0.05, rtol=0)
+
+
+def test_the_content_asked_for_is_unaltered(source: AudioSource, encoder: FrameTransformer) -> None:
+    batch, views = made(FrameViews(source.spec, tilt=6.0), source, encoder)
+    for view in views:
+        assert torch.equal(view.batch.content, batch.features)
+        assert not torch.allclose(view.batch.features, batch.features)
+
+
+def test_segments_of_partners_and_with_labels(sounds: Path, encoder: FrameTransformer) -> None:
+    source = AudioSource(path=sounds, rate=None, speaker="speaker", partner="speaker", clusters=3)
+    whole = {"global_crop": (1.0, 1.0), "mixup": 0.0, "warp": 0.0, "partner": True}
+    batch, views = made(LabelledSegments(source.spec, **whole), source, encoder)
+    assert torch.equal(views[0].batch.features, batch.features)
+    assert torch.equal(views[1].batch.features, batch.others.features)
+    assert all(torch.equal(view.target.labels, batch.clusters) and view.target.classes == 3 for view in views)
+    plain = AudioSource(path=sounds, rate=None)
+    with pytest.raises(UserError, match=r"the batches hold no clusters; set `data\.clusters`"):
+        made(LabelledSegments(plain.spec), plain, encoder)

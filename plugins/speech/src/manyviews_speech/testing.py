@@ -63,7 +63,7 @@ TRIAL = Trial(
         },
         "speech/tera": {"loud": {"magnitude": 0.5}},
     },
-    on={"speech/patches": ("clips", "equal", "cepstra")},
+    on={"speech/patches": ("clips", "equal", "cepstra"), "speech/labelled_segments": ("clips", "cepstra")},
     exceptions={
         "speech/waveform": {
             "what_is_hidden_does_not_reach_it": "neighbouring tokens share 80 of the 400 samples that each sees, as published "

@@ -55,7 +55,9 @@ def pseudo_labels_of(batch: AudioBatch) -> PseudoLabels:
         UserError: The source looked for none.
     """
     if batch.clusters is None:
-        raise UserError("views.labels: the batches hold no clusters; set `data.clusters`, and `data.partner_run` for good ones")
+        raise UserError(
+            "speech/labelled_segments: the batches hold no clusters; set `data.clusters`, and `data.partner_run` for good ones"
+        )
     return PseudoLabels(batch.clusters, batch.cluster_count)
 
 
