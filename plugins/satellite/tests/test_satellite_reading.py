@@ -96,7 +96,9 @@ def test_stacks_say_what_their_axes_are(tmp_path: Path) -> None:
     source = TileSource(path=str(tmp_path / "stack.npy"), tile=10, bands="rgb")
     assert len(source) == 12
     assert np.array_equal(source.batch(np.array([0])).pixels[0, 0], array[0, :10, :10].transpose(2, 0, 1))
-    pair = TileSource(path=str(tmp_path / "stack.npy"), tile=10, bands="rgb", dates=2).batch(np.array([0])).pixels
+    both = TileSource(path=str(tmp_path / "stack.npy"), tile=10, bands="rgb", dates=2)
+    assert len(both) == 6  # a pair is one sample, whichever date it was cut from
+    pair = both.batch(np.array([0])).pixels
     assert np.array_equal(pair[0, 1], array[1, :10, :10].transpose(2, 0, 1))
     with pytest.raises(DataError, match=r"shape \(2, 20, 30, 3\), whose axes cannot be told\nsay data.bands"):
         TileSource(path=str(tmp_path / "stack.npy"), tile=10)
@@ -225,4 +227,6 @@ def test_a_real_series_lies_on_many_grids(images: Path) -> None:
     first = source._reader.scenes[int(source._reader.tiles.scene[0])]
     with rasterio.open(first.layers[0].header.path) as file:
         window = Window(int(source._reader.tiles.col[0]), int(source._reader.tiles.row[0]), 16, 16)
-        assert np.array_equal(batch.pixels[0, 0], file.read(window=window))
+        date = source._reader.dates[0].tolist().index(int(source._reader.tiles.scene[0]))
+        assert np.array_equal(batch.pixels[0, date], file.read(window=window))
+    assert (batch.time[:, 1:, 1] >= batch.time[:, :-1, 1]).all()

@@ -13,10 +13,12 @@ from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.tiles import Tiles
 
 
-def other_dates(
+def all_dates(
     scenes: Sequence[Scene], tiles: Tiles, tile: int, dates: int, seed: int
-) -> tuple[Bool[np.ndarray, "tiles"], Int[np.ndarray, "kept more"]]:
-    """Which tiles are seen in so many dates, and for those the scenes of the other dates, drawn for each and ordered by time.
+) -> tuple[Bool[np.ndarray, "tiles"], Int[np.ndarray, "kept dates"]]:
+    """Which tiles are seen on so many dates, and for those the scenes: their own and others drawn for each, ordered by time.
+
+    Of a stack, whose dates lie on one grid, the same dates of the same place are one sample, whichever they were cut from.
 
     Raises:
         DataError: No place is seen so often.
@@ -34,15 +36,31 @@ def other_dates(
             "scenes must overlap by whole tiles: set data.dates or data.tile lower"
         )
     drawn[~seen] = np.inf
-    chosen = drawn[enough].argsort(1)[:, : dates - 1]
-    when = np.array([_order(scene) for scene in scenes])
-    return enough, np.take_along_axis(chosen, when[chosen].argsort(1, kind="stable"), 1)
+    own = tiles.scene[enough]
+    chosen = np.concatenate([own[:, None], drawn[enough].argsort(1)[:, : dates - 1]], axis=1)
+    rank = np.empty(len(scenes), np.int64)
+    rank[sorted(range(len(scenes)), key=lambda number: (_order(scenes[number]), number))] = np.arange(len(scenes))
+    chosen = np.take_along_axis(chosen, rank[chosen].argsort(1), 1)
+    first = _first_of_each(scenes, own, chosen, tiles.row[enough], tiles.col[enough])
+    enough[np.flatnonzero(enough)[~first]] = False
+    return enough, chosen[first]
+
+
+def _first_of_each(
+    scenes: Sequence[Scene], own: np.ndarray, chosen: np.ndarray, row: np.ndarray, col: np.ndarray
+) -> Bool[np.ndarray, "kept"]:
+    """False for a tile of a stack whose dates and place an earlier one has."""
+    stacked = np.array([bool(scene.place) for scene in scenes])[own]
+    keys = np.concatenate([np.where(stacked, -1, np.arange(len(own)))[:, None], chosen, row[:, None], col[:, None]], axis=1)
+    first = np.zeros(len(own), dtype=bool)
+    first[np.unique(keys, axis=0, return_index=True)[1]] = True
+    return first
 
 
 def paired_dates(
     scenes: Sequence[Scene], tiles: Tiles, folders: Sequence[str]
-) -> tuple[Bool[np.ndarray, "tiles"], Int[np.ndarray, "kept more"]]:
-    """The tiles of the first folder's scenes, and for those the scenes of the same name in the other folders.
+) -> tuple[Bool[np.ndarray, "tiles"], Int[np.ndarray, "kept dates"]]:
+    """The tiles of the first folder's scenes, and for those the scenes of the same name in all folders.
 
     Raises:
         DataError: A scene has no partner, or one of another size, or there is no such folder.
@@ -65,7 +83,7 @@ def paired_dates(
     if not partners:
         raise DataError(f"data.pairs: no images in folders called {folders[0]!r}")
     first = np.isin(tiles.scene, list(partners))
-    return first, np.array([partners[number] for number in tiles.scene[first].tolist()]).reshape(-1, len(folders) - 1)
+    return first, np.array([[number, *partners[number]] for number in tiles.scene[first].tolist()]).reshape(-1, len(folders))
 
 
 def _order(scene: Scene) -> float:

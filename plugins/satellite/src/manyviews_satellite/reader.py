@@ -20,14 +20,15 @@ class TileReader:
         scenes: What tiles are cut from.
         tiles: Where.
         tile: Their rows and columns.
-        others: For each tile and further date, the scene that it is read from: the pixels nearest to the tile's own.
+        dates: For each tile and date the scene: its own, and others, of which the pixels nearest to its own are read. None: one
+            date, its own.
         memory: Bytes of regions kept.
     """
 
     def __init__(
-        self, scenes: Sequence[Scene], tiles: Tiles, tile: int, others: Int[np.ndarray, "tiles more"] | None, memory: int
+        self, scenes: Sequence[Scene], tiles: Tiles, tile: int, dates: Int[np.ndarray, "tiles dates"] | None, memory: int
     ) -> None:
-        self.scenes, self.tiles, self.tile, self.others = scenes, tiles, tile, others
+        self.scenes, self.tiles, self.tile, self.dates = scenes, tiles, tile, dates
         self._windows = tiles.windows(tile)
         self._dtype = np.result_type(*{scene.dtype for scene in scenes})
         self._bands = len(scenes[0].bands)
@@ -41,29 +42,32 @@ class TileReader:
         self, index: Int[np.ndarray, "tiles"]
     ) -> tuple[Shaped[np.ndarray, "tiles dates bands rows cols"], Bool[np.ndarray, "tiles dates rows cols"] | None]:
         """Pixels in the type that all scenes fit in, and where they are valid (None: everywhere)."""
-        dates = 1 if self.others is None else 1 + self.others.shape[1]
+        dates = 1 if self.dates is None else self.dates.shape[1]
         pixels = np.empty((len(index), dates, self._bands, self.tile, self.tile), self._dtype)
         valid: np.ndarray | None = None
         order = np.argsort(self.tiles.region[index], kind="stable")
         for place in order.tolist():
-            for date, (part, seen) in enumerate(self._dates(int(index[place]))):
+            for date, (part, seen) in enumerate(self._each_date(int(index[place]))):
                 pixels[place, date] = part
                 if seen is not None:
                     valid = np.ones((len(index), dates, self.tile, self.tile), bool) if valid is None else valid
                     valid[place, date] = seen
         return pixels, None if valid is None or valid.all() else valid
 
-    def _dates(self, number: int) -> list[tuple[Pixels, Valid | None]]:
+    def _each_date(self, number: int) -> list[tuple[Pixels, Valid | None]]:
         tiles = self.tiles
         row, col, region = int(tiles.row[number]), int(tiles.col[number]), int(tiles.region[number])
         pixels, valid = self._region(region)
         top, left = row - int(self._windows[region, 0]), col - int(self._windows[region, 1])
         rows, cols = slice(top, top + self.tile), slice(left, left + self.tile)
-        found = [(pixels[:, rows, cols], None if valid is None else valid[rows, cols])]
-        if self.others is not None:
-            own, window = self.scenes[int(tiles.scene[number])], (row, col, self.tile, self.tile)
-            found += [self.scenes[other].read_at(own, window) for other in self.others[number].tolist()]
-        return found
+        here = pixels[:, rows, cols], None if valid is None else valid[rows, cols]
+        if self.dates is None:
+            return [here]
+        own, window = int(tiles.scene[number]), (row, col, self.tile, self.tile)
+        return [
+            here if scene == own else self.scenes[scene].read_at(self.scenes[own], window)
+            for scene in self.dates[number].tolist()
+        ]
 
     def _region(self, number: int) -> tuple[Pixels, Valid | None]:
         if number in self._kept:

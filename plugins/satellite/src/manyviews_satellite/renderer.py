@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from manyviews_satellite.source import TileSource
 
-RANGE = 2.5
-"""Deviations of the training data on either side of the mean that a colour spans."""
+QUANTILES = (0.02, 0.98)
+"""Of a tile's numbers in a band, between which its colours span; of a view, those of the tile that it was made of."""
 
 
 class TileRenderer(Renderer):
@@ -46,7 +47,14 @@ class TileRenderer(Renderer):
         from manyviews.look.marks import mark_cells, outline, to_grid
 
         batch: TileBatch = shown.view.batch
-        pictures = [self.picture(batch, shown.sample, date) for date in range(batch.dates)]
+        data: TileBatch = shown.original.view.batch
+        spans = np.stack([self.colours(data, shown.original.sample, date) for date in range(data.dates)])
+        low, high = np.nanquantile(spans, QUANTILES, axis=(0, 1, 2)) if np.isfinite(spans).any() else (-1.0, 1.0)
+        pictures = [
+            ((self.colours(batch, shown.sample, date) - low) / np.maximum(high - low, 1e-6)).clip(0, 1)
+            for date in range(batch.dates)
+        ]
+        pictures = [np.where(np.isnan(picture), 0.5, picture) for picture in pictures]
         height, width = pictures[0].shape[:2]
         axes.imshow(np.concatenate(pictures, axis=1), extent=(0, width * len(pictures), height, 0), interpolation="nearest")
         places = shown.places
@@ -68,22 +76,22 @@ class TileRenderer(Renderer):
                 grid = grid[date] if batch.dates > 1 else grid
                 outline(axes, np.asarray(grid.reshape(-1, *grid.shape[-2:]).any(0)), extent, style.MARKED)
 
-    def picture(self, batch: TileBatch, sample: int, date: int) -> Float[np.ndarray, "rows cols three"]:
-        """Colours from 0 to 1; a missing band is dark, what was not seen grey."""
-        part = TileBatch(**{**vars(batch), **{
-            name: getattr(batch, name)[sample : sample + 1] for name in ("pixels", "scale", "offset", "time", "metres")
-        }, "valid": None if batch.valid is None else batch.valid[sample : sample + 1]})  # fmt: skip
+    def colours(self, batch: TileBatch, sample: int, date: int) -> Float[np.ndarray, "rows cols three"]:
+        """Red, green and blue in deviations of the training data; NaN where nothing was seen, the mean of a missing band."""
+        valid = None if batch.valid is None else batch.valid[sample : sample + 1]
+        one = slice(sample, sample + 1)
+        part = replace(
+            batch, pixels=batch.pixels[one], scale=batch.scale[one], offset=batch.offset[one], time=batch.time[one],
+            metres=batch.metres[one], valid=valid,
+        )  # fmt: skip
         content = part.content(self.spec)[0, date].numpy()
         if self.spec.complex:
             amplitude = np.log(np.hypot(content[0], content[-1]) + 1e-3)
-            content = ((amplitude - np.nanmean(amplitude)) / (np.nanstd(amplitude) + 1e-6))[None]
-            chosen = [content[0]] * 3
-        else:
-            there = {band: content[place] for place, band in enumerate(batch.bands)}
-            chosen = [there.get(band, np.full_like(content[0], -RANGE)) for band in self.wanted]
-            chosen = chosen * 3 if len(chosen) == 1 else (chosen + chosen[-1:])[:3]
-        picture: np.ndarray = np.stack(chosen, axis=-1) / (2 * RANGE) + 0.5
-        return np.where(np.isnan(picture), 0.5, picture).clip(0, 1)
+            return np.stack([amplitude] * 3, axis=-1)
+        there = {band: content[place] for place, band in enumerate(batch.bands)}
+        chosen = [there.get(band, np.zeros_like(content[0])) for band in self.wanted]
+        chosen = chosen * 3 if len(chosen) == 1 else (chosen + chosen[-1:])[:3]
+        return np.stack(chosen, axis=-1)
 
     def caption(self, source: TileSource, sample: int, token: int | None = None) -> str:
         name = source.name(sample)

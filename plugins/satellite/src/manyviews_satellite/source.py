@@ -17,7 +17,7 @@ from manyviews.batch import Labelled
 from manyviews.errors import DataError
 from manyviews.source import DenseLabels, Labels, Source
 from manyviews_satellite.batch import TileBatch
-from manyviews_satellite.dates import other_dates, paired_dates
+from manyviews_satellite.dates import all_dates, paired_dates
 from manyviews_satellite.describe import describe
 from manyviews_satellite.features import image_statistics
 from manyviews_satellite.ground import ground_blocks, straddling
@@ -139,12 +139,12 @@ class TileSource(Source):
         scenes = find_scenes(path, reading, leave=wanted if in_folder else None)
         found = survey(scenes.scenes, windows, goal.places.centres if goal is not None and goal.places is not None else None)
         self.skipped = _left_out([*scenes.refused, *found.refused], path, on_error, bool(found.scenes))
-        self._unseen, others = found.unseen, None
+        self._unseen, seen = found.unseen, None
         if windows.dates > 1:
             if windows.pairs:
-                enough, others = paired_dates(found.scenes, found.tiles, windows.pairs)
+                enough, seen = paired_dates(found.scenes, found.tiles, windows.pairs)
             else:
-                enough, others = other_dates(found.scenes, found.tiles, windows.tile, windows.dates, windows.seed)
+                enough, seen = all_dates(found.scenes, found.tiles, windows.tile, windows.dates, windows.seed)
             found.tiles, found.labels = found.tiles.where(enough), found.labels[enough]
         self._labels = None if goal is None else labels_of(goal, found)
         self._masks = None if not dense else _masks(found.scenes, wanted, over, ignore)
@@ -154,10 +154,10 @@ class TileSource(Source):
         if apart:
             kept = ~straddling(found.scenes, found.tiles, windows.tile, side, self._blocks, self._splits)
             found.tiles, self._blocks, self._splits = found.tiles.where(kept), self._blocks[kept], self._splits[kept]
-            others = None if others is None else others[kept]
+            seen = None if seen is None else seen[kept]
             if self._labels is not None:
                 self._labels = Labels(self._labels.name, self._labels.kind, self._labels.values[kept], self._labels.classes)
-        self._reader = TileReader(found.scenes, found.tiles, windows.tile, others, round(memory * 1e9))
+        self._reader = TileReader(found.scenes, found.tiles, windows.tile, seen, round(memory * 1e9))
         self.blocks = found.tiles.counts().tolist() if windows.sampling != "random" and goal is None else None
         self._times = np.array([scene.time for scene in found.scenes], dtype=np.float32)
         self._metres = np.array([scene.grid.metres for scene in found.scenes], dtype=np.float32)
@@ -210,8 +210,7 @@ class TileSource(Source):
     def batch(self, index: Int[np.ndarray, "tiles"]) -> TileBatch:
         pixels, valid = self._reader.read(index)
         first = self._reader.tiles.scene[index]
-        others = self._reader.others
-        scenes = first[:, None] if others is None else np.concatenate([first[:, None], others[index]], axis=1)
+        scenes = first[:, None] if self._reader.dates is None else self._reader.dates[index]
         scaling = np.array([scene.scaling for scene in self._reader.scenes], dtype=np.float32)[scenes]
         return TileBatch(
             torch.from_numpy(pixels),

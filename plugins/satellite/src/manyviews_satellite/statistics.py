@@ -24,15 +24,17 @@ def statistics(reader: TileReader, index: Int[np.ndarray, "tiles"]) -> tuple[Num
         some = index[start : start + AT_ONCE]
         pixels, valid = reader.read(some)
         for place, number in enumerate(some.tolist()):
-            scale, offset = (np.array(part)[:, None] for part in reader.scenes[int(reader.tiles.scene[number])].scaling)
-            own = pixels[place, 0].reshape(pixels.shape[2], -1)
-            chosen = own if valid is None else own[:, valid[place, 0].ravel()]
-            if not chosen.size:
-                continue
-            numbers = chosen.astype(np.float64) * scale + offset
-            shift = numbers.mean(1, keepdims=True) if shift is None else shift  # sums of squares of small numbers stay exact
-            numbers -= shift
-            count, first, second = count + numbers.shape[1], first + numbers.sum(1), second + np.square(numbers).sum(1)
+            for date in range(pixels.shape[1]):
+                scene = reader.tiles.scene[number] if reader.dates is None else reader.dates[number, date]
+                scale, offset = (np.array(part)[:, None] for part in reader.scenes[int(scene)].scaling)
+                own = pixels[place, date].reshape(pixels.shape[2], -1)
+                chosen = own if valid is None else own[:, valid[place, date].ravel()]
+                if not chosen.size:
+                    continue
+                numbers = chosen.astype(np.float64) * scale + offset
+                shift = numbers.mean(1, keepdims=True) if shift is None else shift  # sums of squares of small numbers are exact
+                numbers -= shift
+                count, first, second = count + numbers.shape[1], first + numbers.sum(1), second + np.square(numbers).sum(1)
     if shift is None:
         raise DataError("the training tiles have no valid pixel to take means and deviations of")
     mean = first / count
