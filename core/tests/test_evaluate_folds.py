@@ -46,6 +46,15 @@ def test_no_fold_fits_or_chooses_on_what_it_reports() -> None:
     assert CrossValidated(Spy(), 2)(data()).metrics["seen"] == 30
 
 
+def test_a_group_of_one_class_has_its_accuracy_and_no_auc() -> None:
+    some = data()
+    assert some.labels is not None
+    some.labels.values[:15] = 0
+    scores = CrossValidated(KNN(k=1), "leave_one_group_out")(some)
+    assert "accuracy/a" in scores.metrics
+    assert 0 <= scores.metrics["auc"] <= 1
+
+
 def test_units_without_a_label_are_in_no_fold() -> None:
     some = data()
     assert some.labels is not None

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from manyviews.engine.load import load_trained
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
 from manyviews.errors import UserError
+from manyviews.finetune.load import load_finetuned
 from manyviews.finetune.study import Study, finetune
 from manyviews.recipe.model import Recipe
+from manyviews.testing.toy import ToySource
 
 Make = Callable[..., Recipe]
 SHORT = {"steps": 12, "batch_size": 8, "log_every": 4, "device": "cpu"}
@@ -80,6 +83,25 @@ def test_tokens_are_units_where_the_recipe_says_so(toy_recipe: Make) -> None:
     (result,) = tuned(run, scratch=False, labels=40).results()
     assert result["labelled"] == 40
     assert np.isfinite(result["test"]["accuracy"])
+
+
+def test_a_finetuned_encoder_is_finetuned_on_but_for_one_with_adapters(run: Run) -> None:
+    first = tuned(run, method="lora", scratch=False)
+    assert tuned(Run(first.folder), labels=6, scratch=False).results()[0]["labelled"] == 6
+    with pytest.raises(UserError, match="an encoder with adapters"):
+        tuned(Run(tuned(run, method="adapters", scratch=False).best))
+
+
+def test_what_was_finetuned_answers_new_data_as_it_did(run: Run) -> None:
+    study = tuned(run, method="lora", scratch=False, train={"steps": 40}, optim={"lr": 1e-2})
+    found = load_finetuned(study.folder)
+    source = ToySource(samples=48, noise=0.2, spec=found.trained.spec)  # type: ignore[arg-type]
+    said = np.concatenate([rows.values for rows in found.rows(source, np.arange(48))])
+    assert_close(said.sum(1), np.ones(48, np.float32))
+    test = source.splits() == "test"
+    right = (said.argmax(1) == source.labels().values)[test].mean()
+    assert right == pytest.approx(study.results()[0]["test"]["accuracy"])
+    assert found.names == ("centre 0", "centre 1", "centre 2")
 
 
 @pytest.mark.parametrize(

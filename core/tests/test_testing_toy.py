@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, RendererKit, SourceKit, ViewsKit
+from manyviews.testing.kits import DownstreamKit, EncoderKit, ObjectiveKit, PluginKit, RendererKit, SourceKit, ViewsKit
 
 PLUGIN = "manyviews.testing.toy_plugin"
 
@@ -28,4 +28,8 @@ class TestObjectives(ObjectiveKit):
 
 
 class TestRenderers(RendererKit):
+    plugin = PLUGIN
+
+
+class TestDownstream(DownstreamKit):
     plugin = PLUGIN

@@ -16,6 +16,7 @@ from manyviews.engine.device import Device, choose_device
 from manyviews.engine.parts import build_encoder, read_spec, source_class
 from manyviews.errors import CheckpointError
 from manyviews.evaluate.embed import device_of, embed
+from manyviews.finetune.results import best_fit
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
 from manyviews.source import Source, Spec
@@ -52,7 +53,7 @@ def load_trained(place: str | Path, *, teacher: bool = False, device: Device = "
     """The encoder of a run folder's newest checkpoint, or of a checkpoint folder.
 
     Args:
-        place: A run or checkpoint folder.
+        place: A run or checkpoint folder; of a finetuning its fit with the most labels is meant.
         teacher: The EMA teacher's weights in place of the student's.
         device: Where the encoder is to work; `auto`: on an accelerator where there is one.
 
@@ -62,13 +63,20 @@ def load_trained(place: str | Path, *, teacher: bool = False, device: Device = "
         RecipeError: A plugin that it needs is not installed; names it.
     """
     chosen = choose_device(device)
-    folder = checkpoint.last(Path(place))
+    folder = checkpoint.last(fit_of(Path(place)))
     manifest = checkpoint.read_manifest(folder)
     recipe = load_recipe(folder / RECIPE)
     spec = read_spec(recipe, (folder / SPEC).read_text(encoding="utf-8"))
     encoder = build_encoder(recipe, spec)
     load_encoder(encoder, folder, teacher=teacher)
     return Trained(encoder.eval().to(chosen), recipe, spec, manifest)
+
+
+def fit_of(place: Path) -> Path:
+    """The best fit of a finetuning's folder; any other folder is itself."""
+    if not (place / FINETUNE).is_file() or (place / checkpoint.MANIFEST).is_file():
+        return place
+    return best_fit(place)
 
 
 def load_encoder(encoder: Encoder, folder: Path, *, teacher: bool = False) -> None:

@@ -59,7 +59,7 @@ class CrossValidated(Task):
         have = labelled(labels_of(data))
         for name, held in self._held_out(data, have):
             splits = np.where(have, np.where(held, "test", "train"), "")
-            yield name, replace(data, splits=splits)
+            yield name, replace(data, splits=splits, fold=True)
 
     def _held_out(self, data: Embedded, have: Shaped[np.ndarray, "units"]) -> Iterator[tuple[str, Shaped[np.ndarray, "units"]]]:
         rows, values = np.flatnonzero(have), labels_of(data).values

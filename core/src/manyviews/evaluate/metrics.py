@@ -25,16 +25,22 @@ BETTER: Mapping[str, Better] = {
 def classification(
     labels: Labels, rows: Int[np.ndarray, "rows"], probabilities: Float[np.ndarray, "rows classes"]
 ) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro F1 and AUC (binary, or one-vs-rest averaged over the classes in `rows`, 2 or more)."""
+    """Accuracy, balanced accuracy, macro F1 and AUC (binary, or one-vs-rest averaged over the classes in `rows`).
+
+    Of a single class in `rows` there is no AUC.
+    """
     truth = labels.values[rows]
     present = np.unique(truth)
     guess = probabilities.argmax(1)
     asked = [1] if probabilities.shape[1] == 2 else present
+    ranked = (
+        [float(sk.roc_auc_score(truth == number, probabilities[:, number])) for number in asked] if len(present) > 1 else []
+    )
     return {
         "accuracy": float(sk.accuracy_score(truth, guess)),
         "balanced_accuracy": float(sk.recall_score(truth, guess, labels=present, average="macro", zero_division=0)),
         "macro_f1": float(sk.f1_score(truth, guess, labels=present, average="macro", zero_division=0)),
-        "auc": float(np.mean([sk.roc_auc_score(truth == number, probabilities[:, number]) for number in asked])),
+        **({"auc": float(np.mean(ranked))} if ranked else {}),
     }
 
 

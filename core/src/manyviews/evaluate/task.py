@@ -33,6 +33,8 @@ class Embedded:
     """Of these units, by their places here; for a task that needs them."""
     views: Float[np.ndarray, "views units view_width"] | None = None
     """The same units in several views, for a task that needs them."""
+    fold: bool = False
+    """Whether it is one of several folds: what is reported may be of a single class (a patient), which has no AUC."""
 
     def __post_init__(self) -> None:
         sizes = {"x": len(self.x), "splits": len(self.splits)}
@@ -60,13 +62,18 @@ class Scores:
 
     @classmethod
     def over(cls, runs: Sequence[Mapping[str, float]], notes: tuple[str, ...] = ()) -> Scores:
-        """Mean and standard deviation over repeated runs; of a single run its numbers alone."""
-        values = {name: np.array([run[name] for run in runs]) for name in runs[0]}
+        """Mean and standard deviation over repeated runs, of those that have a metric; of a single run its numbers alone."""
+        names = dict.fromkeys(name for run in runs for name in run)
+        values = {name: np.array([run[name] for run in runs if name in run]) for name in names}
         mean = {name: float(each.mean()) for name, each in values.items()}
         if len(runs) == 1:
             return cls(mean, notes=notes)
         # Runs that agree differ from their mean by its rounding.
-        return cls(mean, {name: float(each.std(ddof=1)) if np.ptp(each) else 0.0 for name, each in values.items()}, notes)
+        return cls(
+            mean,
+            {name: float(each.std(ddof=1)) if len(each) > 1 and np.ptp(each) else 0.0 for name, each in values.items()},
+            notes,
+        )
 
     def flat(self) -> dict[str, float]:
         """`metrics`, and `std` as `<metric>_std`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,13 +25,13 @@ from manyviews.engine.trainer import Trainer
 from manyviews.errors import keyed
 from manyviews.evaluate.embed import evaluating
 from manyviews.finetune.learner import Tuned
+from manyviews.finetune.results import RESULT
 from manyviews.finetune.work import Work
 from manyviews.recipe.finetune import finetune_yaml
 from manyviews.recipe.load import to_yaml
 from manyviews.track.record import RunRecord, flat_params
 from manyviews.track.run_file import PARTS, write_whole
 
-RESULT = "result.json"
 Arm = Literal["pretrained", "from scratch"]
 
 
@@ -216,10 +215,3 @@ def _session(
         upload=settings.track is not None and settings.track.log_model,
         resumed=resumed,
     )
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """A finished fit's result; None where it has not finished."""
-    path = folder / RESULT
-    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return found

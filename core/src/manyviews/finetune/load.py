@@ -14,7 +14,7 @@ from jaxtyping import Int
 from manyviews.downstream import Downstream, Net
 from manyviews.engine import checkpoint
 from manyviews.engine.device import Device
-from manyviews.engine.load import ANSWERS, FINETUNE, Trained, load_into, load_trained
+from manyviews.engine.load import ANSWERS, FINETUNE, Trained, fit_of, load_into, load_trained
 from manyviews.errors import CheckpointError
 from manyviews.evaluate.embed import device_of
 from manyviews.finetune.work import build_task
@@ -62,7 +62,7 @@ def load_finetuned(place: str | Path, *, device: Device = "auto") -> Finetuned:
     Raises:
         CheckpointError: Missing, damaged, or of no finetuning.
     """
-    folder = checkpoint.last(of_study(Path(place)))
+    folder = checkpoint.last(fit_of(Path(place)))
     if not (folder / FINETUNE).is_file():
         raise CheckpointError(f"{folder}: a pretrained encoder answers nothing yet; finetune it: manyviews finetune {place}")
     trained = load_trained(folder, device=device)
@@ -76,10 +76,3 @@ def load_finetuned(place: str | Path, *, device: Device = "auto") -> Finetuned:
     load_into(head, {k.removeprefix("net.head."): v for k, v in weights.items() if k.startswith("net.head.")}, folder)
     net = Net(trained.encoder, head.to(device_of(trained.encoder)), unit).eval()
     return Finetuned(trained, net, task, answers)
-
-
-def of_study(place: Path) -> Path:
-    """The best fit of a finetuning's folder; any other folder is itself."""
-    from manyviews.finetune.study import Study
-
-    return Study(place).best if (place / FINETUNE).is_file() and not (place / checkpoint.MANIFEST).is_file() else place

@@ -19,7 +19,8 @@ from manyviews.engine.run import Run
 from manyviews.engine.surroundings import own_generators, own_settings
 from manyviews.errors import UserError
 from manyviews.finetune.budget import draw_labels
-from manyviews.finetune.fit import Case, fit, read_result
+from manyviews.finetune.fit import Case, fit
+from manyviews.finetune.results import best_fit, read_result
 from manyviews.finetune.table import FinetuneTable
 from manyviews.finetune.work import Work
 from manyviews.recipe.finetune import Finetune, finetune_yaml, load_finetune, read_finetune
@@ -58,11 +59,7 @@ class Study:
     @property
     def best(self) -> Path:
         """Run folder of the pretrained fit with the most labels, the first of its draws: what embed and predict take."""
-        results = [(read_result(folder), folder) for folder in sorted((self.folder / PARTS).glob("*"))]
-        done = [(result, folder) for result, folder in results if result is not None]
-        if not done:
-            raise UserError(f"{self.folder}: no fit has finished; go on with: manyviews finetune --resume {self.folder}")
-        return max(done, key=lambda each: (each[0]["arm"] == "pretrained", each[0]["labelled"], -each[0]["seed"]))[1]
+        return best_fit(self.folder)
 
 
 def finetune(

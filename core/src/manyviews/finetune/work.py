@@ -14,9 +14,9 @@ from manyviews.downstream import Downstream, LabelledUnits, Net
 from manyviews.encoder import Encoder
 from manyviews.engine import checkpoint
 from manyviews.engine.best import best_checkpoint
-from manyviews.engine.load import RECIPE, SPEC, encoder_weights, load_into
+from manyviews.engine.load import RECIPE, SPEC, fit_of, load_encoder, load_into
 from manyviews.engine.parts import build_encoder, build_source, read_spec
-from manyviews.errors import RecipeError
+from manyviews.errors import CheckpointError, RecipeError
 from manyviews.finetune.learner import Tuned, adapt
 from manyviews.plugins.match import said
 from manyviews.plugins.registry import registry
@@ -49,16 +49,22 @@ class Work:
         Raises:
             UserError: Checkpoint, settings or data cannot be used.
         """
-        folder = best_checkpoint(Path(settings.run)) if settings.best else checkpoint.last(Path(settings.run))
+        place = fit_of(Path(settings.run))
+        folder = best_checkpoint(place) if settings.best else checkpoint.last(place)
         checkpoint.read_manifest(folder)
         recipe = resolve(load_recipe(folder / RECIPE, over))
         spec = read_spec(recipe, (folder / SPEC).read_text(encoding="utf-8"))
         source = source or build_source(recipe, spec)
         settings, task = _task(settings, recipe, source)
         _check_fit(settings, task, recipe)
-        weights = encoder_weights(folder, teacher=settings.teacher)
         bare = build_encoder(recipe, spec)
-        load_into(bare, dict(weights), folder)
+        names = set(bare.state_dict())
+        load_encoder(bare, folder, teacher=settings.teacher)
+        weights = bare.state_dict()
+        if set(weights) != names:
+            raise CheckpointError(
+                f"{folder}: an encoder with adapters is not finetuned further; begin with its pretraining run"
+            )
         return cls(settings, recipe, source, task, task.units(source, bare, recipe.unit), weights)
 
     def learner(self, answers: Any, seed: int, *, scratch: bool) -> Tuned:

@@ -19,6 +19,7 @@ pytest.register_assert_rewrite(
         f"manyviews.testing.{name}"
         for name in (
             "checks",
+            "downstream_kit",
             "encoder_kit",
             "objective_kit",
             "plugin_kit",
@@ -30,7 +31,8 @@ pytest.register_assert_rewrite(
     )
 )
 
-from manyviews.testing.encoder_kit import EncoderKit  # noqa: E402 (asserts are rewritten before they are imported)
+from manyviews.testing.downstream_kit import DownstreamKit  # noqa: E402 (asserts are rewritten before they are imported)
+from manyviews.testing.encoder_kit import EncoderKit  # noqa: E402
 from manyviews.testing.objective_kit import ObjectiveKit  # noqa: E402
 from manyviews.testing.plugin_kit import PluginKit  # noqa: E402
 from manyviews.testing.recipe_kit import MatrixKit, RecipeKit  # noqa: E402
@@ -38,4 +40,7 @@ from manyviews.testing.renderer_kit import RendererKit  # noqa: E402
 from manyviews.testing.source_kit import SourceKit  # noqa: E402
 from manyviews.testing.views_kit import ViewsKit  # noqa: E402
 
-__all__ = ["EncoderKit", "MatrixKit", "ObjectiveKit", "PluginKit", "RecipeKit", "RendererKit", "SourceKit", "ViewsKit"]
+__all__ = [
+    "DownstreamKit", "EncoderKit", "MatrixKit", "ObjectiveKit", "PluginKit", "RecipeKit", "RendererKit", "SourceKit",
+    "ViewsKit",
+]  # fmt: skip
