@@ -39,7 +39,8 @@ class SliceRenderer(Renderer):
         batch: VolumeBatch = shown.view.batch.scaled()
         picture = self._slice(batch.voxels[shown.sample, self.channel].float().numpy())
         extent = (0, picture.shape[1], picture.shape[0], 0)
-        axes.imshow(picture, cmap="gray", extent=extent, interpolation="nearest")
+        low, high = (0, 1) if batch.clip else (-2, 3)  # deviations, of z-scores
+        axes.imshow(picture, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="nearest")
         if isinstance(shown.view.target, FusionMap):
             steps = self._slice(shown.view.target.steps[shown.sample].numpy() / (shown.view.target.count - 1))
             axes.imshow(steps, cmap="viridis", alpha=0.35, vmin=0, vmax=1, extent=extent, interpolation="nearest")
