@@ -107,6 +107,7 @@ class Match:
     """
     needs = frozenset({Trait.SEVERAL_VIEWS})
     target = None
+    forms = {}
     across = "each process on its own"
     def __init__(
         self,

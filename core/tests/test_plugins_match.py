@@ -6,8 +6,10 @@ import pytest
 
 from manyviews.errors import RecipeError
 from manyviews.plugins.match import Facts, check_fit, facts_of, first_pair
-from manyviews.plugins.matrix import matrix
+from manyviews.plugins.matrix import Cell, matrix
 from manyviews.plugins.registry import registry
+from manyviews.testing.subject import Subject
+from manyviews.testing.toy import ToyEncoder
 from manyviews.traits import Trait
 
 pytestmark = pytest.mark.usefixtures("sonar")
@@ -110,6 +112,22 @@ def test_views_that_give_least_beside_what_is_asked_come_first() -> None:
     assert pair[0].name == "plain"
 
 
+def test_an_objective_that_needs_another_form_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Subject.of("manyviews.testing.toy_plugin").registry
+
+    def cell() -> Cell:
+        return next(cell for cell in matrix(toy) if cell.objective == "autoregression")
+
+    assert (cell().runs, dict(cell().parameters)) == (True, {})
+    monkeypatch.setattr(ToyEncoder, "offers", ToyEncoder.offers - {Trait.TOKEN_CLASSES})
+    assert (cell().runs, dict(cell().parameters)) == (True, {"loss": "mse"})
+    monkeypatch.setattr(ToyEncoder, "offers", ToyEncoder.offers - {Trait.CAUSAL})
+    assert cell().why_not == (
+        "needs an encoder that gives a class for the content of each token and an encoder whose tokens can be kept from seeing "
+        "those behind them"
+    )
+
+
 def test_the_matrix_says_what_runs_and_why_not() -> None:
     cells = {cell.objective: cell for cell in matrix()}
     assert {cell.domain for cell in cells.values()} == {"sonar"}
@@ -119,4 +137,7 @@ def test_the_matrix_says_what_runs_and_why_not() -> None:
     assert cells["jepa"].with_parts[1] == "sonar/net"
     reconstruction = cells["masked_reconstruction"]
     assert not reconstruction.runs
+    autoregression = cells["autoregression"]
+    assert not autoregression.runs
+    assert not autoregression.parameters
     assert reconstruction.why_not == "needs an encoder that gives the raw content of each token"

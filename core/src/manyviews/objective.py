@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -56,6 +56,9 @@ class Objective(nn.Module, ABC):
     """
 
     needs: frozenset[Trait] = frozenset()
+    forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Name -> parameters with which it asks for something else than by default: numbers in the place of classes. The matrix
+    and the conformance kit try them as well."""
     target: type | None = None
     """Class of the `View.target` that it asks for, where `needs` has PRETEXT_TARGET."""
     across: str = "mean over samples: the processes' gradients are averaged"

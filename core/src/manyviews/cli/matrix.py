@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def command(as_json: bool) -> None:
     """Print which objective runs on which domain, and why one does not.
 
-    Judged with default parameters from what the installed components say of themselves: an objective runs where the
-    domain or the core has views and an encoder that give what it needs.
+    Judged from what the installed components say of themselves: an objective runs where the
+    domain or the core has views and an encoder that give what it needs, with its default parameters or with those named.
     """
     from manyviews.plugins.matrix import matrix
 
@@ -40,7 +40,8 @@ def _text(cells: list[Cell]) -> str:
     objectives = sorted({cell.objective for cell in cells}, key=lambda name: ("/" in name, name))
     rows = [(name, *(_mark(by_place.get((name, domain))) for domain in domains)) for name in objectives]
     examples = [_line(cell) for cell in cells]
-    return "\n".join([table(("objective", *domains), rows), "", *examples])
+    count = f"{sum(cell.runs for cell in cells)} of {len(cells)} cells run."
+    return "\n".join([table(("objective", *domains), rows), "", count, "", *examples])
 
 
 def _mark(cell: Cell | None) -> str:
@@ -52,4 +53,5 @@ def _line(cell: Cell) -> str:
         return f"{cell.objective} on {cell.domain} cannot run: {cell.why_not}"
     views, encoder = cell.with_parts
     token = " on `unit: token`" if cell.unit == "token" else ""
-    return f"{cell.objective} on {cell.domain} runs{token}, with views {views} and encoder {encoder}"
+    told = "".join(f" with `{key}: {value}`" for key, value in cell.parameters.items())
+    return f"{cell.objective} on {cell.domain} runs{told}{token}, with views {views} and encoder {encoder}"

@@ -6,7 +6,8 @@ raw content of the token `ahead` places further, numbers or a class. A sample's 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -40,6 +41,7 @@ class Autoregression(Objective):
     """
 
     needs = frozenset({Trait.CAUSAL, Trait.TOKEN_CLASSES})
+    forms: ClassVar[Mapping[str, Mapping[str, Any]]] = {"numbers": {"loss": "mse"}}
     across = "mean over the predicted tokens of all processes, however many each has"
 
     def __init__(self, *, loss: Literal["cross_entropy", "mse", "l1"] = "cross_entropy", ahead: PositiveInt = 1) -> None:

@@ -18,7 +18,7 @@ from manyviews.plugins.match import Facts, asked_by, facts_of, first_pair
 from manyviews.plugins.registry import Registry
 from manyviews.plugins.schema import build, takes_spec
 from manyviews.plugins.state import State
-from manyviews.testing.trial import Trial
+from manyviews.testing.trial import Overrides, Trial
 from manyviews.traits import Trait
 
 CHOSEN: Mapping[Trait, Mapping[str, Any]] = {Trait.CAUSAL: {"causal": True}}
@@ -129,7 +129,8 @@ class Subject:
 
     def _forms(self, part: Component, data: str) -> list[Case]:
         plain = self._case(part, data)
-        variants = self.trial.variants.get(part.name, {})
+        own: Mapping[str, Overrides] = part.load().forms if part.kind == "objective" else {}
+        variants = {**own, **self.trial.variants.get(part.name, {})}
         return [plain, *(replace(plain, variant=n, parameters={**plain.parameters, **more}) for n, more in variants.items())]
 
     def _case(self, part: Component, data: str) -> Case:

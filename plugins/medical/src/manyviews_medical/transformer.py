@@ -34,9 +34,10 @@ class PatchTransformer(VolumeEncoder):
         patch: Voxels of a patch along each axis.
         dropout: Dropout.
         hide: Hidden patches are dropped, which is what makes masked training fast, or replaced by a learned vector (SimMIM).
+        causal: A patch sees itself and those before it on the grid (AIM, El-Nouby et al. 2024), as `autoregression` wants.
     """
 
-    offers = VolumeEncoder.offers | {Trait.LAYERS}
+    offers = VolumeEncoder.offers | {Trait.LAYERS, Trait.CAUSAL}
 
     def __init__(
         self,
@@ -49,12 +50,13 @@ class PatchTransformer(VolumeEncoder):
         patch: PositiveInt = 8,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         hide: Literal["drop", "replace"] = "drop",
+        causal: bool = False,
     ) -> None:
         super().__init__(spec, width=width, patch=patch)
-        self.hide = hide
+        self.hide, self.causal = hide, causal
         self.inwards = nn.Linear(self.target_channels, width)
         self.mask = nn.Parameter(torch.empty(width).normal_(std=0.02))
-        self.transformer = Transformer(width, depth, heads, dropout=dropout)
+        self.transformer = Transformer(width, depth, heads, dropout=dropout, causal=causal)
         self.taken = tuple(dict.fromkeys(round(depth * (turn + 1) / TAKEN) or 1 for turn in range(TAKEN)))
         self.scales = (Scale(1, spec.channels), *(Scale(patch, width) for _ in self.taken))
 

@@ -36,10 +36,11 @@ class PatchTransformer(TileEncoder):
         times: Tell tokens the year, month and hour of their image.
         positions: Places in patches, or in `metres` of ground (ScaleMAE, Reed et al. 2023), for images of several resolutions.
         hide: Hidden tokens are dropped, which is what makes masked training fast, or replaced by a learned vector.
+        causal: A token sees itself and those before it on the grid (AIM, El-Nouby et al. 2024), as `autoregression` wants.
         pool: What stands for a tile: the mean of its tokens, or of those of its middle, for labels of the middle pixel.
     """
 
-    offers = TileEncoder.offers | {Trait.LAYERS}
+    offers = TileEncoder.offers | {Trait.LAYERS, Trait.CAUSAL}
 
     def __init__(
         self,
@@ -56,15 +57,16 @@ class PatchTransformer(TileEncoder):
         times: bool = False,
         positions: Literal["patches", "metres"] = "patches",
         hide: Literal["drop", "replace"] = "drop",
+        causal: bool = False,
         pool: Pool = "mean",
     ) -> None:
         super().__init__(spec, width=width, patch=patch, groups=groups_of(spec, groups), pool=pool)
-        self.times, self.positions, self.hide = times, positions, hide
+        self.times, self.positions, self.hide, self.causal = times, positions, hide, causal
         self.kernels = nn.ModuleList(
             BandKernels([spec.bands[band] for band in group.bands], patch**2, width, kernels) for group in self.groups
         )
         self.mask = nn.Parameter(torch.empty(width).normal_(std=0.02)) if hide == "replace" else None
-        self.transformer = Transformer(width, depth, heads, dropout=dropout)
+        self.transformer = Transformer(width, depth, heads, dropout=dropout, causal=causal)
 
     def forward(self, view: View) -> Encoding:
         batch, lengths = view.batch, view.layout.lengths

@@ -25,10 +25,11 @@ class FrameTransformer(FrameEncoder):
         dropout: Dropout.
         stack: Frames of a token: 1 in TERA, 4 (40 ms) in BEST-RQ and ATST-Frame.
         hide: Hidden tokens are replaced by a learned vector, or dropped.
+        causal: A token sees itself and those before it, as `autoregression` (APC, Chung et al. 2019) wants.
         pool: What stands for a clip: the mean of its tokens, mean and standard deviation, or the means of its four quarters.
     """
 
-    offers = FrameEncoder.offers | {Trait.UNPLACED}
+    offers = FrameEncoder.offers | {Trait.UNPLACED, Trait.CAUSAL}
 
     def __init__(
         self,
@@ -43,7 +44,9 @@ class FrameTransformer(FrameEncoder):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         stack: PositiveInt = 4,
         hide: Hide = "replace",
+        causal: bool = False,
         pool: Pool = "mean",
     ) -> None:
-        context = Transformer(width, depth, heads, ff=ff, norm=norm, dropout=dropout)
+        context = Transformer(width, depth, heads, ff=ff, norm=norm, dropout=dropout, causal=causal)
         super().__init__(spec, context, width=width, stack=stack, dropout=dropout, hide=hide, pool=pool)
+        self.causal = causal

@@ -11,8 +11,10 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from manyviews.encoding import Encoding
+from manyviews.errors import UserError
 from manyviews.lengths import Lengths
 from manyviews.nets.transformer import Transformer
+from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_tabular.embedding import ColumnEmbedding, Numbers
 from manyviews_tabular.encoder import TableEncoder
@@ -35,7 +37,11 @@ class TableTransformer(TableEncoder):
         dropout: Of attention weights, feed-forward nets and residuals.
         pool: A row's vector: the `mean` of its tokens, the REG token (`reg`), or both behind one another (`reg_mean`).
         hide: Hidden tokens are dropped, which is faster, or replaced by a learned one, which lets them be read off in place.
+        causal: A column sees itself and those before it, for `autoregression`; the REG token, which stands first, sees nothing
+            then, so `pool` is `mean`.
     """
+
+    offers = TableEncoder.offers | {Trait.CAUSAL}
 
     def __init__(
         self,
@@ -51,13 +57,16 @@ class TableTransformer(TableEncoder):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         pool: Literal["mean", "reg", "reg_mean"] = "mean",
         hide: Literal["drop", "replace"] = "drop",
+        causal: bool = False,
     ) -> None:
         super().__init__(spec)
-        self.width, self.pool, self.hide = width, pool, hide
+        if causal and pool != "mean":
+            raise UserError(f"pool: `{pool}` reads the REG token, which sees no column where `causal: true`; set `pool: mean`")
+        self.width, self.pool, self.hide, self.causal = width, pool, hide, causal
         self.embedding = ColumnEmbedding(spec, width, numbers)
         self.reg = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.mask_token = nn.Parameter(torch.empty(width).normal_(std=0.02)) if hide == "replace" else None
-        self.transformer = Transformer(width, depth, heads, ff=ff, norm=norm, dropout=dropout)
+        self.transformer = Transformer(width, depth, heads, ff=ff, norm=norm, dropout=dropout, causal=causal)
 
     @property
     def pooled_width(self) -> int:
