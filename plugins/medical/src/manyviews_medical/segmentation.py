@@ -57,7 +57,9 @@ class Segmentation(Dense):
         width: Channels of the decoder at full size, for encoders that have none of their own.
         overlap: Share by which neighbouring windows overlap.
         tolerance: Of `nsd`, in millimetres.
-        moves: Changes of place and direction of training crops, as the views have them.
+        moves: Changes of place and direction of training crops, as the views have them; flipped left to right alone,
+            since above and
+            below, front and back are what many classes are told by.
         looks: Changes of their numbers; null: none.
     """
 
@@ -71,7 +73,7 @@ class Segmentation(Dense):
         width: PositiveInt = 16,
         overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         tolerance: PositiveFloat = 1.0,
-        moves: Moves = Moves(rotate=15.0, scale=(0.85, 1.15)),  # noqa: B008 - frozen
+        moves: Moves = Moves(flip=(0,), rotate=15.0, scale=(0.85, 1.15)),  # noqa: B008 - frozen
         looks: Looks | None = Looks(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(dice=dice, background=background)
