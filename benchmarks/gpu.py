@@ -100,7 +100,7 @@ def wait(device: torch.device) -> None:
 
 
 def measure(
-    case: Case, device: torch.device, steps: int, given: Mapping[str, Any], toy: bool, peak: float, lock: str | None
+    case: Case, device: torch.device, steps: int, given: Mapping[str, Any], toy: bool, lock: str | None
 ) -> dict[str, Any]:
     """All figures of a case."""
     with tempfile.TemporaryDirectory() as place:
