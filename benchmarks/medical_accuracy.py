@@ -68,7 +68,7 @@ def finetune(name: str, labels: int, seed: int, run: str, arguments: argparse.Na
         scratch=name not in UNET or name == "volume_fusion",
         choose="last",
         every=steps,
-        optim={"lr": 1e-3},
+        optim={"lr": 4e-3 if name in UNET else 1e-3},
         train=train,
         track=None,
     )
@@ -198,7 +198,7 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--subsets", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--pretrain-steps", type=int, default=0, help="0: each recipe's own")
-    parser.add_argument("--finetune-steps", type=int, default=200)
+    parser.add_argument("--finetune-steps", type=int, default=250)
     parser.add_argument("--channels", type=int, default=0, help="of the U-Net; 0: the recipe's own")
     parser.add_argument("--within", type=float, default=86_400.0, help="seconds of all")
     parser.add_argument("--quick", action="store_true")
