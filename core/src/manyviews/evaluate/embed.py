@@ -134,15 +134,24 @@ def _batches(index: Int[np.ndarray, "samples"], batch_size: int) -> Iterator[Int
 
 
 def encodings(
-    encoder: Encoder, source: Source, index: Int[np.ndarray, "samples"], batch_size: int, device: torch.device | None
+    encoder: Encoder,
+    source: Source,
+    index: Int[np.ndarray, "samples"],
+    batch_size: int,
+    device: torch.device | None,
+    *,
+    layers: bool = False,
 ) -> Iterator[tuple[Int[np.ndarray, "batch"], Layout, Encoding]]:
-    """The samples, a batch at a time, how they fall into tokens and what the encoder makes of them when all is shown."""
+    """The samples, a batch at a time, how they fall into tokens and what the encoder makes of them when all is shown.
+
+    `layers`: what each of its layers makes of them too, of an encoder that offers that.
+    """
     device = device or device_of(encoder)
     for samples in _batches(index, batch_size):
         with evaluating(encoder):
             batch = source.batch(samples).to(device)
             layout = encoder.layout(batch)
-            encoding = encoder(View(batch, layout))
+            encoding = encoder(View(batch, layout, layers=layers))
         yield samples, layout, encoding
 
 

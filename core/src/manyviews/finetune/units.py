@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from manyviews.batch import Batch, Labelled
 from manyviews.downstream import Answers, Downstream, LabelledUnits, Net
 from manyviews.encoder import Encoder
+from manyviews.encoding import Encoding
 from manyviews.errors import DataError
 from manyviews.evaluate import metrics
 from manyviews.evaluate.cut import check_varied
@@ -56,6 +57,8 @@ class UnitTask(Downstream):
     """What classification and regression share: `Source.labels`, a head on each unit's vector."""
 
     kind: ClassVar[Literal["classification", "regression"]]
+    layers: ClassVar[bool] = False
+    """Whether the head reads what each of the encoder's layers makes of the tokens."""
 
     def __init__(self, *, hidden: PositiveInt | None, dropout: BelowOne) -> None:
         self.hidden, self.dropout = hidden, dropout
@@ -101,15 +104,20 @@ class UnitTask(Downstream):
 
     def outputs(self, net: Net, batch: Labelled) -> Float[Tensor, "units out"]:
         """The head's, for each unit of a batch."""
-        said: Tensor = net(View(batch.batch, net.encoder.layout(batch.batch)))
-        return said
+        view = View(batch.batch, net.encoder.layout(batch.batch), layers=self.layers)
+        return self.said(net, net.encoder(view))
+
+    def said(self, net: Net, encoding: Encoding) -> Float[Tensor, "units out"]:
+        """What the head makes of an encoding: of each unit's vector, unless the task has a head that reads more."""
+        made: Tensor = net.head(encoding.pooled if net.unit == "sample" else encoding.tokens)
+        return made
 
     def predict(
         self, net: Net, answers: Any, source: Source, samples: Int[np.ndarray, "samples"]
     ) -> Iterator[tuple[Int[np.ndarray, "samples"], Float[np.ndarray, "units out"]]]:
-        for some, _, encoding in encodings(net.encoder, source, samples, BATCH, device_of(net)):
+        for some, _, encoding in encodings(net.encoder, source, samples, BATCH, device_of(net), layers=self.layers):
             with torch.no_grad():
-                said = net.head(encoding.pooled if net.unit == "sample" else encoding.tokens)
+                said = self.said(net, encoding)
             yield some, self.finished(said.float(), answers).cpu().numpy()
 
     @abstractmethod

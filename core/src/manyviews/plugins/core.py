@@ -31,7 +31,9 @@ CORE: Mapping[str, Mapping[str, str]] = {
     },
     "downstream": {
         "classification": "manyviews.finetune.units:Classification",
+        "prototypical": "manyviews.finetune.prototypical:Prototypical",
         "regression": "manyviews.finetune.units:Regression",
+        "weighted_layers": "manyviews.finetune.layers:WeightedLayers",
     },
     "task": {
         "alignment_uniformity": "manyviews.evaluate.alignment:AlignmentUniformity",
