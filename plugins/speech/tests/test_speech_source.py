@@ -153,13 +153,17 @@ def broken(folder: Path) -> dict[str, bytes]:
     soundfile.write(folder / "nan.wav", np.array([0.0, 0.1, np.nan] * 1000, np.float32), RATE, subtype="FLOAT")
     soundfile.write(folder / "none.wav", np.zeros(0, np.float32), RATE)
     soundfile.write(folder / "short.wav", tone(300.0, 0.01), RATE)
-    wav, flac = (folder / "whole.wav").read_bytes(), (folder / "whole.flac").read_bytes()
+    soundfile.write(folder / "whole.ogg", tone(300.0, 3.0, rate=16_000), 16_000)
+    soundfile.write(folder / "whole.mp3", tone(300.0, 3.0, rate=16_000), 16_000)
+    wav, flac, ogg, mp3 = ((folder / f"whole.{kind}").read_bytes() for kind in ("wav", "flac", "ogg", "mp3"))
     return {
         "empty": b"",
         "text": b"this is no sound at all, whatever its name says",
         "half header": wav[:30],
         "truncated": wav[: len(wav) // 2],
         "truncated flac": flac[: len(flac) // 2],
+        "truncated ogg": ogg[: len(ogg) // 2],
+        "truncated mp3": mp3[: len(mp3) // 2],
         "nan": (folder / "nan.wav").read_bytes(),
         "no samples": (folder / "none.wav").read_bytes(),
         "short": (folder / "short.wav").read_bytes(),
@@ -174,6 +178,8 @@ def broken(folder: Path) -> dict[str, bytes]:
         ("half header", r"bad\.wav: cannot be read as sound"),
         ("truncated", r"bad\.wav: truncated: its header claims 16,044 bytes, the file has 8,022"),
         ("truncated flac", r"bad\.wav: (truncated|cannot be read as sound)"),
+        ("truncated ogg", r"bad\.wav: truncated: its last Ogg page is broken off or not the stream's end"),
+        ("truncated mp3", r"bad\.wav: truncated: [\d,]+ samples could be read, [\d,]+ are expected"),
         ("nan", r"bad\.wav: sample 2 is NaN or infinite"),
         ("no samples", r"bad\.wav: the file holds no samples"),
         ("short", r"bad\.wav: 80 samples at 8,000 Hz is shorter than one frame of features"),
@@ -187,7 +193,7 @@ def test_a_bad_file_is_named_with_its_reason(kind: str, message: str, tmp_path: 
     with pytest.raises(DataError, match=message) as error:
         AudioSource(path=folder)
     assert len(str(error.value).splitlines()) <= 3
-    if kind not in {"nan", "truncated flac"}:  # those show when they are decoded
+    if kind not in {"nan", "truncated flac", "truncated mp3"}:  # those show when they are decoded
         source = AudioSource(path=folder, on_error="skip")
         assert len(source) == 1
         assert len(source.skipped) == 1

@@ -20,6 +20,8 @@ SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".w64", ".rf64", ".caf", ".sph", ".nist"}
 )
 """Files that a folder is searched for."""
+LARGEST_PAGE = 27 + 255 + 255 * 255
+"""Bytes of an Ogg page at most."""
 UNKNOWN_SIZE = (0, 0xFFFFFFFF)
 """What streaming writers put where a WAV's length belongs."""
 
@@ -53,6 +55,8 @@ def scan(path: Path) -> Recording:
         raise DataError(f"{path}: cannot be read as sound: {error.error_string.rstrip('.')}") from error
     if info.frames <= 0:
         raise DataError(f"{path}: the file holds no samples")
+    if not _ends(path):
+        raise DataError(f"{path}: truncated: its last Ogg page is broken off or not the stream's end ({info.frames:,} samples)")
     claimed = _claimed_bytes(path)
     if claimed is not None and claimed > path.stat().st_size:
         raise DataError(
@@ -60,6 +64,20 @@ def scan(path: Path) -> Recording:
             f"({info.frames:,} samples)"
         )
     return Recording(path, info.frames, info.samplerate, info.channels, info.subtype)
+
+
+def _ends(path: Path) -> bool:
+    """Whether an Ogg file's last page is whole and marked as the end; True of other formats (RFC 3533, section 6)."""
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS":
+            return True
+        size = file.seek(0, 2)
+        file.seek(max(size - LARGEST_PAGE, 0))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27 or len(page) < 27 + page[26]:
+        return False
+    return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
 def _claimed_bytes(path: Path) -> int | None:
