@@ -68,6 +68,7 @@ TRIAL = Trial(
         "satellite/merlin": ("radar",),
         "satellite/merlin_parts": ("radar",),
         "satellite/satmae_temporal": ("dates",),
+        "satellite/seasonal_simclr": ("dates",),
         "satellite/seasons": ("dates",),
         "satellite/seco": ("dates",),
         "satellite/unet": ("radar", "dates"),
