@@ -62,7 +62,10 @@ def speech(folder: Path) -> dict[str, Any]:
 def satellite(folder: Path) -> dict[str, Any]:
     """scenes/ and new_scenes/: folders of GeoTIFFs."""
     trial("satellite", "scenes", folder / "new_scenes")
-    return trial("satellite", "scenes", folder / "scenes")
+    wanted = trial("satellite", "scenes", folder / "scenes")
+    for name in ("scene.tif", "new_scene.tif"):
+        shutil.copy(next((folder / "scenes").rglob("*.tif")), folder / name)
+    return wanted
 
 
 def medical(folder: Path) -> dict[str, Any]:
@@ -87,11 +90,6 @@ def names_python(page: str) -> dict[str, Any]:
         edges = torch.randint(0, 300, (2, 900), generator=random)
         return {"data": Data(x=torch.randn(300, 6, generator=random), edge_index=edges, y=torch.arange(300) % 3)}
     return {}
-
-
-def copied(source: Path, target: Path) -> None:
-    """A folder of the repository beside the page's data, for pages that name it."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 SETS: dict[str, Callable[[Path], dict[str, Any]]] = {
