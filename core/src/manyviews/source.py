@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -20,6 +20,8 @@ from manyviews.batch import Batch, Labelled
 from manyviews.errors import DataError
 
 Split = Literal["train", "valid", "test"]
+FILE, NAME = "file", "name"
+"""Columns of what a served encoder is sent, where samples are files: a file's bytes, and its name where that says its kind."""
 
 
 class Spec(BaseModel):
@@ -89,6 +91,10 @@ class Source(ABC):
     """Items left out (`on_error: skip`), a line each with its reason: counted and listed in the run. A source that can leave
     items out has the parameter `on_error: Literal["raise", "skip"] = "raise"`."""
 
+    served: ClassVar[str | None] = None
+    """Where a sample is a file (sound, a volume, a scene): the usual end of its name (`.wav`). A served encoder is then sent
+    files, which are written down and read by `reading`, one by one. None: samples are sent as rows of a table (`example`)."""
+
     @classmethod
     def reading(cls, data: Any, spec: Spec) -> Source:
         """New data (a path, or what the domain holds in memory) read as `spec` says: how a trained encoder gets its input."""
@@ -156,7 +162,8 @@ class Source(ABC):
         raise ValueError(f"{type(self).__name__} has no plain features of tokens")
 
     def example(self) -> Any:
-        """A few samples as a user of the served encoder would send them (a DataFrame, for tables); None: no such form."""
+        """A few samples as a user of the served encoder would send them: a DataFrame, where samples are files with a column
+        `file` of their bytes; None: no such form. Nothing of the data themselves, since it travels with the model."""
         return None
 
     @abstractmethod

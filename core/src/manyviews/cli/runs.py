@@ -146,6 +146,21 @@ def resume_run(run: Path) -> None:
     tell(pretrain(resume=run))
 
 
+@command.command("register", short_help="A run's encoder in MLflow's model registry.")
+@click.argument("run", type=FOLDER)
+@click.option("--name", help="Of the registered model; the experiment's with `-encoder` by default.")
+@click.option("--alias", help="Moved to this version, such as champion.")
+def register_run(run: Path, name: str | None, alias: str | None) -> None:
+    """Register the encoder of RUN as a version of a model in MLflow, and say how it is served."""
+    from manyviews.track.register import register
+    from manyviews.track.run_file import RunFile
+
+    place = register(run, name=name, alias=alias)
+    click.echo(place)
+    uri = RunFile.load(run).state.uri
+    click.echo(f"Serve it: MLFLOW_TRACKING_URI={uri} mlflow models serve -m {place} --env-manager local", err=True)
+
+
 @command.command("gc", short_help="Delete what runs can do without.")
 @click.argument("folder", type=FOLDER, default=Path("runs"))
 @click.option("--delete", is_flag=True, help="Delete it; without this it is only listed.")

@@ -44,6 +44,11 @@ class Trained:
         source = self.reading(data)
         return embed(self.encoder, source, np.arange(len(source)))
 
+    @property
+    def served_suffix(self) -> str | None:
+        """Where a sample is a file: the usual end of its name."""
+        return source_class(self.recipe).served
+
     def untrained(self) -> Encoder:
         """The same encoder with the weights that it began with, on the same device."""
         return build_encoder(self.recipe, self.spec).eval().to(device_of(self.encoder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,15 @@ class MLflowTracker:
 
     def _close(self) -> None:
         self._delivery.halt.set()
-        if self._writer.close(timeout=1.0):  # a thread that still hangs in a call keeps the lock until the process ends
+        if self._writer.close(timeout=1.0):
             self._lock.release()
+        else:  # it still hangs in a call, and may note what was sent: until then the folder is its own
+            threading.Thread(target=self._release_later, name="manyviews-track-end", daemon=True).start()
         self._settings.close()
+
+    def _release_later(self) -> None:
+        self._writer.join()
+        self._lock.release()
 
     def _report(self, error: Exception | None) -> None:
         """Called by the writer thread. An outage is one line, however long it lasts."""

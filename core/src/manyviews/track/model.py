@@ -20,6 +20,7 @@ from jaxtyping import Float
 from packaging.version import Version
 
 from manyviews.errors import UserError
+from manyviews.source import FILE, NAME
 from manyviews.track.noise import quiet
 from manyviews.track.run_file import RunFile
 
@@ -37,8 +38,9 @@ class Embedder(Protocol):
 def _load_pyfunc(path: str) -> Embedder:
     """Called by `mlflow.pyfunc.load_model`, with the checkpoint folder that the model carries."""
     from manyviews.engine.load import load_trained
+    from manyviews.track.served import Served
 
-    return load_trained(path)
+    return Served(load_trained(path))
 
 
 def requirements(plugins: Mapping[str, str]) -> list[str]:
@@ -107,7 +109,8 @@ def deliver_model(client: Any, file: RunFile) -> None:
 
 
 def _signature(checkpoint: Path, example: Any) -> Any:
-    """What MLflow holds the model's input against. A table's columns are named and may be of any type.
+    """What MLflow holds the model's input against. A table's columns are named and may be of any type; a file is binary, read
+    from base64.
 
     The source judges a cell by its value. MLflow judges the column: it would refuse whole numbers for a column that the
     example has as numbers with a point, and dates for one that it has as text.
@@ -115,12 +118,15 @@ def _signature(checkpoint: Path, example: Any) -> Any:
     if example is None:
         return None
     from mlflow.models import ModelSignature, infer_signature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
     found = infer_signature(example, _load_pyfunc(str(checkpoint)).predict(example))
     if not found.inputs.has_input_names():
         return found
+    if FILE in found.inputs.input_names():
+        named = ColSpec(DataType.string, NAME, required=False)
+        return ModelSignature(Schema([ColSpec(DataType.binary, FILE), named]), found.outputs)
     anything = AnyType()  # type: ignore[no-untyped-call]
     columns: list[Any] = [ColSpec(anything, name, required=False) for name in found.inputs.input_names()]
     return ModelSignature(Schema(columns), found.outputs)

@@ -137,7 +137,7 @@ def claim(folder: Path) -> FileLock:
     Raises:
         UserError: another process has it.
     """
-    lock = FileLock(folder / "run.lock")
+    lock = FileLock(folder / "run.lock", thread_local=False)  # a thread that outlasts a run gives it back
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from zlib import crc32
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -23,6 +24,7 @@ from manyviews.plugins.suggest import did_you_mean
 from manyviews.source import Labels, Pairs, Source
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.clips import find_clips, wave_of
+from manyviews_speech.example import example
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.listing import listing
 from manyviews_speech.partners import Neighbours, Same, clusters_of, in_parts
@@ -75,6 +77,7 @@ class AudioSource(Source):
     """
 
     spec: AudioSpec
+    served = ".wav"
 
     def __init__(
         self,
@@ -323,6 +326,10 @@ class AudioSource(Source):
         if (clip.start, clip.stop) == (0, recording.frames):
             return recording.path.name
         return f"{recording.path.name} {clip.start / recording.rate:.1f}-{clip.stop / recording.rate:.1f} s"
+
+    def example(self) -> pd.DataFrame:
+        """A sound as a file."""
+        return example(self.spec)
 
     def fingerprint(self) -> Mapping[str, Any]:
         told = [f"{clip.recording.path.name} {clip.recording.frames} {clip.recording.rate}" for clip in self._clips]

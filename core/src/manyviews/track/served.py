@@ -1,0 +1,121 @@
+"""A trained encoder behind MLflow's HTTP port: what it takes, in what form it answers, and how it refuses.
+
+A sample is a row of a table (tables, graphs), or a file: a row with the file's bytes in the column `file` (in JSON as
+base64) and, where the kind is not the domain's usual one, its name in the column `name`. A file that is cut into
+several samples (a long recording, a large scene) is answered by their mean: as many rows come back as were sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+from manyviews.engine.load import Trained
+from manyviews.errors import UserError
+from manyviews.source import FILE, NAME
+
+MOST_ROWS = 10_000
+MOST_BYTES = 256 * 2**20
+"""Of the files of one request, together."""
+GZIP = b"\x1f\x8b"
+
+
+class RequestError(MlflowException, UserError):
+    """A request that cannot be answered: HTTP status 400 and one sentence."""
+
+    def __init__(self, message: str) -> None:
+        MlflowException.__init__(self, message, error_code=BAD_REQUEST)
+        self.key = self.where = ""
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class Served:
+    """Answers requests one at a time: they come in threads, and memory must not grow with their number."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self._turn = threading.Lock()
+
+    def predict(self, data: Any) -> Float[np.ndarray, "samples width"]:
+        """The pooled embedding of each sample.
+
+        Raises:
+            RequestError: The data are not what the domain reads, or too many.
+        """
+        try:
+            with self._turn:
+                return self._answer(data)
+        except UserError as error:
+            if isinstance(error, RequestError):
+                raise
+            raise RequestError(" ".join(str(error).split())) from error
+
+    def _answer(self, data: Any) -> Float[np.ndarray, "samples width"]:
+        columns = [str(name) for name in getattr(data, "columns", ())]
+        if len(columns) and len(data) > MOST_ROWS:
+            raise RequestError(f"{len(data):,} rows in one request; send {MOST_ROWS:,} at most")
+        if self.trained.served_suffix is None:
+            return self.trained.predict(data)
+        if FILE not in columns:
+            given = ", ".join(columns) or "none"
+            raise RequestError(
+                f"a sample is a row with its file's bytes in the column `{FILE}` (base64 in JSON); columns given: {given}"
+            )
+        names = data[NAME].tolist() if NAME in columns else [None] * len(data)
+        return self._files(dict(enumerate(zip(data[FILE].tolist(), names, strict=True))))
+
+    def _files(self, rows: Mapping[int, tuple[Any, Any]]) -> Float[np.ndarray, "samples width"]:
+        contents = {number: _bytes(number, content) for number, (content, _) in rows.items()}
+        if (total := sum(map(len, contents.values()))) > MOST_BYTES:
+            raise RequestError(f"files of {total / 1e6:,.0f} MB in one request; send {MOST_BYTES / 1e6:,.0f} MB at most")
+        vectors = [self._file(number, contents[number], name) for number, (_, name) in rows.items()]
+        return np.stack(vectors) if vectors else np.zeros((0, self.trained.encoder.pooled_width), np.float32)
+
+    def _file(self, number: int, content: bytes, name: Any) -> Float[np.ndarray, "width"]:
+        """The mean over the samples of one file."""
+        assert self.trained.served_suffix is not None
+        with tempfile.TemporaryDirectory(prefix="manyviews-") as folder:
+            path = Path(folder) / f"row{number}{_suffix(name, content, self.trained.served_suffix)}"
+            path.write_bytes(content)
+            try:
+                vector: np.ndarray = self.trained.predict(str(path)).mean(0)
+            except UserError as error:
+                raise RequestError(" ".join(str(error).replace(str(path), f"row {number}").split())) from error
+        return vector
+
+
+def _bytes(number: int, content: Any) -> bytes:
+    """What stands in a cell: bytes, or base64 where MLflow has left it as text.
+
+    Raises:
+        RequestError: Neither.
+    """
+    if isinstance(content, bytes):
+        return content
+    if not isinstance(content, str):
+        raise RequestError(f"row {number}: `{FILE}` is {type(content).__name__}; expected a file's bytes (base64 in JSON)")
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"row {number}: `{FILE}` is no base64 ({error})") from error
+
+
+def _suffix(name: Any, content: bytes, usual: str) -> str:
+    """The end of the file's name, by which readers tell its kind; of nothing but letters, digits and dots."""
+    found = re.search(r"(\.[A-Za-z0-9]{1,8}){1,2}$", name) if isinstance(name, str) else None
+    if found is not None:
+        return found.group().lower()
+    return f"{usual}.gz" if content.startswith(GZIP) else usual
