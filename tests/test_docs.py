@@ -116,7 +116,7 @@ class Page:
 
     def finetune(self, run: Any, **sections: Any) -> Any:
         """`mv.finetune` for a few steps."""
-        from manyviews.finetune.study import finetune
+        from manyviews.finetuning.study import finetune
 
         return finetune(run, overrides={**sections, "train": {"steps": 2, "epochs": None, "batch_size": 16}, "track": None})
 

@@ -14,9 +14,9 @@ from manyviews.downstream import Net
 from manyviews.encoding import Encoding
 from manyviews.engine.pretrain import pretrain
 from manyviews.errors import UserError
-from manyviews.finetune.layers import LayerSum, WeightedLayers
-from manyviews.finetune.prototypical import PrototypeHead, Prototypical, asymmetric
-from manyviews.finetune.study import finetune
+from manyviews.finetuning.layers import LayerSum, WeightedLayers
+from manyviews.finetuning.prototypical import PrototypeHead, Prototypical, asymmetric
+from manyviews.finetuning.study import finetune
 from manyviews.lengths import Lengths
 from manyviews.recipe.model import Recipe
 from manyviews.testing.toy import ToyEncoder, ToySpec

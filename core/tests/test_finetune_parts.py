@@ -12,11 +12,11 @@ from torch.testing import assert_close
 
 from manyviews.downstream import LabelledUnits
 from manyviews.errors import UserError
-from manyviews.finetune.adapters import add_adapters
-from manyviews.finetune.budget import draw_labels
-from manyviews.finetune.dense import confusion, cross_entropy, scores, soft_dice
-from manyviews.finetune.learner import layer_rates
-from manyviews.finetune.lora import add_lora, fold_lora
+from manyviews.finetuning.adapters import add_adapters
+from manyviews.finetuning.budget import draw_labels
+from manyviews.finetuning.dense import confusion, cross_entropy, scores, soft_dice
+from manyviews.finetuning.learner import layer_rates
+from manyviews.finetuning.lora import add_lora, fold_lora
 from manyviews.recipe.finetune import Adapters, LoRA
 from manyviews.testing.toy import ToyEncoder, ToySource
 from manyviews.view import View

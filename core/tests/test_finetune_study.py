@@ -16,8 +16,8 @@ from manyviews.engine.load import load_trained
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
 from manyviews.errors import UserError
-from manyviews.finetune.load import load_finetuned
-from manyviews.finetune.study import Study, finetune
+from manyviews.finetuning.load import load_finetuned
+from manyviews.finetuning.study import Study, finetune
 from manyviews.recipe.model import Recipe
 from manyviews.testing.toy import ToySource
 

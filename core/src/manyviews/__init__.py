@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from manyviews.engine.pretrain import pretrain
     from manyviews.engine.run import Run
     from manyviews.errors import UserError
-    from manyviews.finetune.study import finetune
+    from manyviews.finetuning.study import finetune
     from manyviews.hookspecs import hookimpl
     from manyviews.layout import Layout
     from manyviews.lengths import Lengths
@@ -37,7 +37,7 @@ _HOMES = {
     "manyviews.engine.pretrain": ("pretrain",),
     "manyviews.engine.run": ("Run",),
     "manyviews.errors": ("UserError",),
-    "manyviews.finetune.study": ("finetune",),
+    "manyviews.finetuning.study": ("finetune",),
     "manyviews.hookspecs": ("hookimpl",),
     "manyviews.layout": ("Layout",),
     "manyviews.lengths": ("Lengths",),

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import manyviews as mv
 from manyviews.downstream import Net
-from manyviews.finetune.dense import MapAnswers
+from manyviews.finetuning.dense import MapAnswers
 from manyviews_medical.nets.mil import AttentionMIL, PrototypeMIL
 from manyviews_medical.phantom import ORGANS, write_phantoms
 from manyviews_medical.segmentation import Segmentation

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 import manyviews as mv
 from manyviews.cli.main import run as command
 from manyviews.errors import DataError, UserError
-from manyviews.finetune.study import finetune
+from manyviews.finetuning.study import finetune
 from manyviews.objective import Unit
 from manyviews.view import View
 from manyviews_satellite.dense.change import Change, ChangeHead
@@ -129,7 +129,7 @@ def test_change_needs_two_dates(tmp_path: Path) -> None:
     source = TileSource(path=str(scene), tile=32)
     encoder = ResNet(source.spec, width=16, stages=2, blocks=1)
     from manyviews.downstream import Net
-    from manyviews.finetune.dense import MapAnswers
+    from manyviews.finetuning.dense import MapAnswers
 
     task = Change()
     net = Net(encoder, task.head(encoder, MapAnswers(name="x", classes=("no", "yes")), UNIT), UNIT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from manyviews.finetune.study import Study
+    from manyviews.finetuning.study import Study
 
 
 @click.command(short_help="Finetune a run's encoder on labelled data.")
@@ -35,7 +35,7 @@ def command(run: str | None, settings: tuple[str, ...], resume: Path | None, as_
     overrides = settings[1:] if recipe else settings
     if run is not None:
         load_finetune(run, recipe, overrides)  # keys are checked before torch is imported
-    from manyviews.finetune.study import finetune
+    from manyviews.finetuning.study import finetune
 
     study = finetune(run, recipe, resume=resume, overrides=overrides)
     _tell(study, as_json)

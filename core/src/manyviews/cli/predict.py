@@ -31,7 +31,7 @@ def command(run: Path, data: str, output: Path, device: Device) -> None:
     the training data were. Repeated after a kill, the same command goes on.
     """
     from manyviews.export.export import export, weights_of, writer_for
-    from manyviews.finetune.load import load_finetuned
+    from manyviews.finetuning.load import load_finetuned
 
     found = load_finetuned(run, device=device)
     writer = writer_for(output, found.trained.recipe.domain)

@@ -1,6 +1,6 @@
 """What the loop trains: an encoder with all that learns beside it, whose forward is the whole step.
 
-Pretraining (`model.py`) and finetuning (`manyviews.finetune.learner`) are two of them. One module, since data parallelism
+Pretraining (`model.py`) and finetuning (`manyviews.finetuning.learner`) are two of them. One module, since data parallelism
 and mixed precision wrap a forward.
 """
 

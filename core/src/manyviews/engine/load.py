@@ -16,7 +16,7 @@ from manyviews.engine.device import Device, choose_device
 from manyviews.engine.parts import build_encoder, read_spec, source_class
 from manyviews.errors import CheckpointError
 from manyviews.evaluate.embed import device_of, embed
-from manyviews.finetune.results import best_fit
+from manyviews.finetuning.results import best_fit
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
 from manyviews.source import Source, Spec
@@ -93,8 +93,8 @@ def load_encoder(encoder: Encoder, folder: Path, *, teacher: bool = False) -> No
     if not (folder / FINETUNE).is_file():
         load_into(encoder, weights, folder)
         return
-    from manyviews.finetune.learner import adapt
-    from manyviews.finetune.lora import fold_lora
+    from manyviews.finetuning.learner import adapt
+    from manyviews.finetuning.lora import fold_lora
     from manyviews.recipe.finetune import read_finetune
 
     adapt(encoder, read_finetune((folder / FINETUNE).read_text(encoding="utf-8")))

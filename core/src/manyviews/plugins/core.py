@@ -30,10 +30,10 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "whole": "manyviews.views.whole:Whole",
     },
     "downstream": {
-        "classification": "manyviews.finetune.units:Classification",
-        "prototypical": "manyviews.finetune.prototypical:Prototypical",
-        "regression": "manyviews.finetune.units:Regression",
-        "weighted_layers": "manyviews.finetune.layers:WeightedLayers",
+        "classification": "manyviews.finetuning.units:Classification",
+        "prototypical": "manyviews.finetuning.prototypical:Prototypical",
+        "regression": "manyviews.finetuning.units:Regression",
+        "weighted_layers": "manyviews.finetuning.layers:WeightedLayers",
     },
     "task": {
         "alignment_uniformity": "manyviews.evaluate.alignment:AlignmentUniformity",

@@ -16,7 +16,7 @@ import torch
 from manyviews.downstream import Downstream, LabelledUnits, Net
 from manyviews.errors import DataError
 from manyviews.evaluate.embed import evaluating
-from manyviews.finetune.budget import draw_labels
+from manyviews.finetuning.budget import draw_labels
 from manyviews.objective import Unit
 from manyviews.plugins.schema import build
 from manyviews.testing.bench import Bench

@@ -17,7 +17,7 @@ from manyviews.downstream import LabelledUnits, Net
 from manyviews.encoder import Encoder
 from manyviews.errors import DataError
 from manyviews.evaluate.embed import device_of
-from manyviews.finetune.units import ClassAnswers, Classification
+from manyviews.finetuning.units import ClassAnswers, Classification
 from manyviews.objective import Unit
 from manyviews.source import Source
 from manyviews.view import View

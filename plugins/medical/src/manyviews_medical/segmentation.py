@@ -15,7 +15,7 @@ from manyviews.batch import Labelled
 from manyviews.downstream import LabelledUnits, Net
 from manyviews.encoder import Encoder
 from manyviews.evaluate.embed import device_of
-from manyviews.finetune.dense import Dense, MapAnswers, confusion, scores
+from manyviews.finetuning.dense import Dense, MapAnswers, confusion, scores
 from manyviews.objective import Unit
 from manyviews.source import Source
 from manyviews_medical.batch import VolumeBatch

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from manyviews.downstream import Net
 from manyviews.encoder import Encoder
 from manyviews.errors import UserError
-from manyviews.finetune.dense import MapAnswers
+from manyviews.finetuning.dense import MapAnswers
 from manyviews.objective import Unit
 from manyviews.traits import Trait
 from manyviews.view import View

@@ -17,7 +17,7 @@ from manyviews.downstream import LabelledUnits, Net
 from manyviews.encoder import Encoder
 from manyviews.errors import UserError
 from manyviews.evaluate.embed import device_of
-from manyviews.finetune.dense import Dense, MapAnswers, confusion, scores
+from manyviews.finetuning.dense import Dense, MapAnswers, confusion, scores
 from manyviews.source import Source
 from manyviews_satellite.batch import TileBatch
 from manyviews_satellite.encoder import TileEncoder

@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from manyviews.encoder import Encoder
-from manyviews.finetune.dense import MapAnswers
+from manyviews.finetuning.dense import MapAnswers
 from manyviews.objective import Unit
 from manyviews_satellite.dense.head import UpHead, doublings
 from manyviews_satellite.dense.pixels import Pixels, patch_of

@@ -24,9 +24,9 @@ from manyviews.engine.session import Log, Session
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import keyed
 from manyviews.evaluate.embed import evaluating
-from manyviews.finetune.learner import Tuned
-from manyviews.finetune.results import RESULT
-from manyviews.finetune.work import Work
+from manyviews.finetuning.learner import Tuned
+from manyviews.finetuning.results import RESULT
+from manyviews.finetuning.work import Work
 from manyviews.recipe.finetune import finetune_yaml
 from manyviews.recipe.load import to_yaml
 from manyviews.track.record import RunRecord, flat_params

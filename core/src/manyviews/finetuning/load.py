@@ -17,7 +17,7 @@ from manyviews.engine.device import Device
 from manyviews.engine.load import ANSWERS, FINETUNE, Trained, fit_of, load_into, load_trained
 from manyviews.errors import CheckpointError
 from manyviews.evaluate.embed import device_of
-from manyviews.finetune.work import build_task
+from manyviews.finetuning.work import build_task
 from manyviews.recipe.finetune import read_finetune
 from manyviews.writer import Rows
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from manyviews.downstream import Net
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
-from manyviews.finetune.units import ClassAnswers, Classification
+from manyviews.finetuning.units import ClassAnswers, Classification
 from manyviews.objective import Unit
 from manyviews.traits import Trait
 

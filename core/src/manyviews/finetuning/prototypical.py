@@ -19,7 +19,7 @@ from manyviews.downstream import Net
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
-from manyviews.finetune.units import ClassAnswers, Classification
+from manyviews.finetuning.units import ClassAnswers, Classification
 from manyviews.lengths import Lengths
 from manyviews.objective import Loss, Unit
 

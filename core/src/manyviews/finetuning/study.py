@@ -18,11 +18,11 @@ from manyviews.engine.processes import launch, make_fabric
 from manyviews.engine.run import Run
 from manyviews.engine.surroundings import own_generators, own_settings
 from manyviews.errors import UserError
-from manyviews.finetune.budget import draw_labels
-from manyviews.finetune.fit import Case, fit
-from manyviews.finetune.results import best_fit, read_result
-from manyviews.finetune.table import FinetuneTable
-from manyviews.finetune.work import Work
+from manyviews.finetuning.budget import draw_labels
+from manyviews.finetuning.fit import Case, fit
+from manyviews.finetuning.results import best_fit, read_result
+from manyviews.finetuning.table import FinetuneTable
+from manyviews.finetuning.work import Work
 from manyviews.recipe.finetune import Finetune, finetune_yaml, load_finetune, read_finetune
 from manyviews.recipe.load import load_recipe, to_yaml
 from manyviews.source import Source

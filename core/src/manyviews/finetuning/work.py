@@ -17,7 +17,7 @@ from manyviews.engine.best import best_checkpoint
 from manyviews.engine.load import RECIPE, SPEC, fit_of, load_encoder, load_into
 from manyviews.engine.parts import build_encoder, build_source, read_spec
 from manyviews.errors import CheckpointError, RecipeError
-from manyviews.finetune.learner import Tuned, adapt
+from manyviews.finetuning.learner import Tuned, adapt
 from manyviews.plugins.match import said
 from manyviews.plugins.registry import registry
 from manyviews.plugins.schema import build, filled

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from manyviews.downstream import Downstream, Net
 from manyviews.encoder import Encoder
 from manyviews.engine.learner import Learner, Step
-from manyviews.finetune.adapters import add_adapters
-from manyviews.finetune.lora import add_lora
+from manyviews.finetuning.adapters import add_adapters
+from manyviews.finetuning.lora import add_lora
 from manyviews.recipe.finetune import Finetune
 
 
