@@ -279,7 +279,8 @@ def report(tables: Mapping[str, Table], arguments: argparse.Namespace) -> None:
             out.write(line + "\n")
             out.flush()
     lines = [json.loads(line) for line in arguments.out.read_text().splitlines()]
-    found = summary([record for line in lines for record in line.get("records", [])], tables)
+    records = [record for line in lines for record in line.get("records", []) if record["table"] in tables]
+    found = summary(records, tables)
     print(markdown(found))
     print(json.dumps({"errors": [line for line in lines if "error" in line], "results": found}))
 
