@@ -98,5 +98,5 @@ TRIAL = Trial(
         },
         "medical/masked": {"cropped": {"moves": {"size": 8, "quarter": True}, "looks": {"noise": 0.1}, "share": 0.5}},
     },
-    on={"medical/swin_ssl": ("slices",)},
+    on={"medical/swin_ssl": ("slices",), "medical/voco": ("slices",)},
 )
