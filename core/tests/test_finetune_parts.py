@@ -7,12 +7,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from manyviews.downstream import LabelledUnits
 from manyviews.errors import UserError
-from manyviews.finetuning.adapters import add_adapters
+from manyviews.finetuning.adapters import add_adapters, look_for_idle
 from manyviews.finetuning.budget import draw_labels
 from manyviews.finetuning.dense import confusion, cross_entropy, scores, soft_dice
 from manyviews.finetuning.learner import layer_rates
@@ -178,6 +178,34 @@ def test_dice_and_iou_are_of_each_sample_and_class() -> None:
     assert found["dice/two"] == 1.0
     assert found["dice"] == pytest.approx((2 / 3 + 1) / 2)
     assert found["accuracy"] == pytest.approx(6 / 7)
+
+
+class ByHand(nn.Module):
+    """Reads a layer's weight and never calls it; the other one it calls."""
+
+    width = 4
+
+    def __init__(self, both: bool) -> None:
+        super().__init__()
+        self.read, self.both = nn.Linear(4, 4), both
+        self.called = nn.Linear(4, 4) if both else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.called(x @ self.read.weight)
+        return y
+
+
+def test_adapters_behind_layers_that_are_read_by_hand_do_not_go_unsaid(capsys: pytest.CaptureFixture[str]) -> None:
+    for both in (False, True):
+        net = ByHand(both)
+        add_adapters(net, Adapters(width=2))  # type: ignore[arg-type]
+        net(torch.ones(1, 4))
+        if both:
+            look_for_idle(net)
+            assert capsys.readouterr().err == "1 of 2 adapters change nothing, since their layers are read by hand: read\n"
+        else:
+            with pytest.raises(UserError, match=r"method: adapters change nothing here: ByHand reads the weights .* \(read"):
+                look_for_idle(net)
 
 
 def test_a_copy_of_a_net_with_adapters_is_its_own() -> None:

@@ -8,12 +8,13 @@ output is as wide as the encoder's tokens; where none is, behind all of them.
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manyviews import distributed
 from manyviews.encoder import Encoder
 from manyviews.errors import UserError
 from manyviews.recipe.finetune import Adapters
@@ -27,12 +28,13 @@ class Adapter(nn.Module):
 
     def __init__(self, channels: int, width: int, axis: int) -> None:
         super().__init__()
-        self.axis = axis
+        self.axis, self.called = axis, False
         self.down, self.up = nn.Linear(channels, width), nn.Linear(width, channels)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        self.called = True
         moved = x.movedim(self.axis, -1)
         change: Tensor = self.up(F.gelu(self.down(moved)))
         return x + change.movedim(-1, self.axis)
@@ -76,8 +78,26 @@ def _channels(layer: nn.Module) -> int:
     return layer.out_channels if isinstance(layer, _CONVOLUTIONS) else 0
 
 
-@torch.no_grad()
-def unused(encoder: nn.Module) -> list[str]:
-    """Adapters that no gradient reached: their layer's weight is read by hand, and the layer itself never called."""
+def idle(encoder: nn.Module) -> list[str]:
+    """Layers whose adapters were never called: the encoder reads their weights by hand, and the layer itself does nothing."""
     named = [(name, part) for name, part in encoder.named_modules() if isinstance(part, Adapter)]
-    return [name for name, part in named if part.up.weight.grad is None]
+    return [name.removesuffix(f".{NAME}") for name, part in named if not part.called]
+
+
+def look_for_idle(encoder: nn.Module) -> None:
+    """After a step: say which adapters change nothing.
+
+    Raises:
+        UserError: All of them.
+    """
+    silent, count = idle(encoder), sum(isinstance(part, Adapter) for part in encoder.modules())
+    if len(silent) == count:
+        raise UserError(
+            f"method: adapters change nothing here: {type(encoder).__name__} reads the weights of its layers by hand "
+            f"({', '.join(silent[:3])}, …)\nuse method=lora, full or frozen"
+        )
+    if silent and distributed.rank() == 0:
+        print(
+            f"{len(silent)} of {count} adapters change nothing, since their layers are read by hand: {', '.join(silent[:8])}",
+            file=sys.stderr,
+        )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from manyviews.downstream import Downstream, Net
 from manyviews.encoder import Encoder
 from manyviews.engine.learner import Learner, Step
-from manyviews.finetuning.adapters import add_adapters
+from manyviews.finetuning.adapters import add_adapters, look_for_idle
 from manyviews.finetuning.lora import add_lora
 from manyviews.recipe.finetune import Finetune
 
@@ -24,6 +24,7 @@ class Tuned(Learner):
         self.net, self.task, self.answers = net, task, answers
         self.method = "full" if scratch else settings.method
         self.layer_decay = 1.0 if scratch else settings.layer_decay
+        self._looked = False
         self.train()
 
     @property
@@ -43,6 +44,9 @@ class Tuned(Learner):
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         loss = self.task.loss(self.net, self.answers, step.batch, step.generator)
+        if self.method == "adapters" and not self._looked:
+            self._looked = True
+            look_for_idle(self.net.encoder)
         step.note({"loss": loss.value.detach(), **loss.metrics})
         return loss.value
 
