@@ -71,7 +71,9 @@ def satellite(folder: Path) -> dict[str, Any]:
 def medical(folder: Path) -> dict[str, Any]:
     """scans/ and new_scans/: folders of volumes."""
     trial("medical", "volumes", folder / "new_scans")
-    return trial("medical", "volumes", folder / "scans")
+    wanted = trial("medical", "volumes", folder / "scans")
+    data = {name: value for name, value in wanted["data"].items() if name != "target"}  # a folder says nothing to predict
+    return {**wanted, "data": data}
 
 
 def names_python(page: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import pytest
 from manyviews import demo as demos
 from manyviews.cli.main import run
 from manyviews.domain import Domain
+from manyviews.plugins import registry as found
+from manyviews.plugins.installed import installed_plugins
 from manyviews.plugins.registry import registry
 
 
@@ -44,6 +46,8 @@ def test_a_domain_that_is_not_there_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(found, "installed_plugins", lambda: [one for one in installed_plugins() if one.name == "toy"])
+    registry.cache_clear()
     assert "demo: there is no domain `toi`. Did you mean `toy`?" in refusal(capsys, "toi")
     assert "demo: domain `medical` is not installed; pip install manyviews-medical" in refusal(capsys, "medical")
     assert not (tmp_path / "demo").exists()

@@ -42,9 +42,9 @@ def test_forward_passes_are_in_the_precision_asked_for(
 ) -> None:
     kinds, forward = set(), Transformer.forward
 
-    def noted(self: Transformer, tokens: torch.Tensor, lengths: Lengths) -> torch.Tensor:
+    def noted(self: Transformer, tokens: torch.Tensor, lengths: Lengths, *more: Any) -> torch.Tensor:
         kinds.add(self.blocks[0].attention.qkv(tokens).dtype)
-        return forward(self, tokens, lengths)
+        return forward(self, tokens, lengths, *more)
 
     monkeypatch.setattr(Transformer, "forward", noted)
     run = pretrain(toy_recipe(train__precision=precision, train__steps=4, train__watch_every=100, optim__clip=1.0))

@@ -367,6 +367,8 @@ def test_settings_last_as_long_as_the_run(folder: Path, uri: str, monkeypatch: p
 class Mean:
     """Stands for a trained encoder: embeds each row as its mean, scaled by what the checkpoint says."""
 
+    served_suffix = None
+
     def __init__(self, folder: Path) -> None:
         assert not (folder / "trainer.pt").exists()
         manifest = json.loads((folder / "manifest.json").read_text())

@@ -109,10 +109,10 @@ def test_graph_classification_goes_by_no_split_and_leaves_unlabelled_graphs_out(
     values[200:] = -1
     some = Embedded(data.x, data.splits, Labels("y", "classification", values))
     first = Embedded(data.x[:200], np.full(200, "test"), Labels("y", "classification", values[:200]))
-    task = GraphClassification(folds=3, repeats=2)
+    task = GraphClassification(outer_folds=3, repeats=2)
     assert_close(dict(task(some).metrics), dict(task(first).metrics))
-    other = GraphClassification(folds=3, seed=1)
-    halves = [GraphClassification(folds=3)(first).metrics["micro_f1"], other(first).metrics["micro_f1"]]
+    other = GraphClassification(outer_folds=3, seed=1)
+    halves = [GraphClassification(outer_folds=3)(first).metrics["micro_f1"], other(first).metrics["micro_f1"]]
     assert_close(task(first).metrics["micro_f1"], float(np.mean(halves)))
 
 
@@ -120,7 +120,7 @@ def test_rare_classes_are_said_aloud_and_too_rare_ones_refused() -> None:
     data = nodes()
     assert data.labels is not None
     values = np.where(np.arange(250) < 3, 3, data.labels.values)
-    scores = GraphClassification(folds=5)(Embedded(data.x, data.splits, Labels("y", "classification", values)))
+    scores = GraphClassification(outer_folds=5)(Embedded(data.x, data.splits, Labels("y", "classification", values)))
     assert scores.notes == ("a class has 3 graphs, fewer than the 5 folds: some folds report none of it",)
     lone = Labels("y", "classification", np.where(np.arange(250) < 3, 1, 0), ("mutagenic", "harmless"))
     with pytest.raises(DataError, match="class 'harmless' has 3 labelled graphs; 10 folds need 10"):
@@ -132,7 +132,7 @@ def test_a_constant_embedding_is_judged_and_not_better_than_the_largest_class() 
     assert data.labels is not None
     constant = Embedded(np.ones_like(data.x), data.splits, data.labels)
     largest = np.bincount(data.labels.values).max() / 250
-    assert abs(GraphClassification(folds=5)(constant).metrics["micro_f1"] - largest) < 0.02
+    assert abs(GraphClassification(outer_folds=5)(constant).metrics["micro_f1"] - largest) < 0.02
 
 
 def links(seed: int = 0) -> Embedded:

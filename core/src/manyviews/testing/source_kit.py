@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from manyviews.batch import Batch
 from manyviews.engine.loader import Order, Samples, read
 from manyviews.errors import DataError
 from manyviews.evaluate.units import Units
-from manyviews.source import Source, Split
+from manyviews.source import FILE, Source, Split
 from manyviews.testing.bench import Bench
 from manyviews.testing.compare import difference
 from manyviews.testing.kit import Kit
@@ -119,11 +120,15 @@ class SourceKit(Kit):
         found = difference(source.batch(index), again.batch(index), "batch")
         assert found is None, f"read by the spec that was fitted on them, the data are not the same: {found}"
 
-    def test_an_example_is_read_as_the_data_are(self, case: str, bench: Bench) -> None:
+    def test_an_example_is_read_as_the_data_are(self, case: str, bench: Bench, tmp_path: Path) -> None:
         source = bench.source(case)
         example = source.example()
         if example is None:
             pytest.skip("it gives no example")
+        if source.served is not None:
+            path = tmp_path / f"sample{source.served}"
+            path.write_bytes(example[FILE][0])
+            example = path
         assert len(type(source).reading(example, source.spec)) > 0, "`example` is what a user of the served encoder sends"
 
     def test_features_are_plain_vectors(self, case: str, bench: Bench) -> None:

@@ -20,7 +20,6 @@ from jaxtyping import Float
 from packaging.version import Version
 
 from manyviews.errors import UserError
-from manyviews.source import FILE, NAME
 from manyviews.track.noise import quiet
 from manyviews.track.run_file import RunFile
 
@@ -110,6 +109,7 @@ def deliver_model(client: Any, file: RunFile) -> None:
 
 def _signature(checkpoint: Path, example: Any) -> Any:
     """What MLflow holds the model's input against. A table's columns are named and may be of any type; a file is binary, read
+    from manyviews.source import FILE, NAME
     from base64.
 
     The source judges a cell by its value. MLflow judges the column: it would refuse whole numbers for a column that the

@@ -135,6 +135,7 @@ TRIAL = Trial(
         "graphs/graphgpt": {"masked": {"causal": False}},
     },
     on={
+        "prototypical": ("graphs",),
         "graphs/gat": (*WHOLE, "neighbourhoods"),
         "graphs/gcn": WHOLE,  # it weighs by degree, and what is known of a neighbour's degree depends on the batch
         "graphs/gin": (*WHOLE, "neighbourhoods", "labelled"),

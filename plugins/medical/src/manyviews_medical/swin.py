@@ -23,10 +23,10 @@ class SwinUNETR(VolumeEncoder):
     """The encoder of Swin UNETR (Hatamizadeh et al. 2022, Tang et al. 2022) by MONAI: windows of attention at five scales.
 
     A token is 16 `patch` voxels a side (32 as published): crops are multiples of that. Hidden tokens' voxels give way to
-    a learned
-    value, as in SimMIM.
+    a learned value, as in SimMIM.
 
     Args:
+        width: Width of a token.
         channels: Width at the finest scale, a multiple of 12; a token is 16 times as wide. 48 as published.
         patch: Voxels of the first patches along each axis.
         depths: Blocks of each stage.

@@ -32,6 +32,7 @@ def cepstra(folder: Path) -> dict[str, Any]:
     return {"data": {**clips(folder)["data"], "features": {"kind": "mfcc", "channels": 16}}}
 
 
+CLUSTERED = "clusters are found among the training clips: new clips have none"
 SMALL = {"width": 16, "depth": 1, "heads": 2}
 TRIAL = Trial(
     data={"clips": clips, "equal": equal, "cepstra": cepstra},
@@ -65,9 +66,11 @@ TRIAL = Trial(
     },
     on={"speech/patches": ("clips", "equal", "cepstra"), "speech/labelled_segments": ("clips", "cepstra")},
     exceptions={
+        "clips": {"data_are_read_by_a_spec": CLUSTERED},
+        "cepstra": {"data_are_read_by_a_spec": CLUSTERED},
         "speech/waveform": {
             "what_is_hidden_does_not_reach_it": "neighbouring tokens share 80 of the 400 samples that each sees, as published "
             "for wav2vec 2.0"
-        }
+        },
     },
 )

@@ -33,7 +33,7 @@ class GraphClassification(Task):
     Of single labels micro-F1 is the accuracy. During training, test graphs are left out.
 
     Args:
-        folds: Of the cross-validation.
+        outer_folds: Of the cross-validation.
         inner_folds: Of the grid search for C, on the training graphs of a fold.
         c: Values of C to choose from.
         repeats: Cross-validations, each with its own shuffle; publications have one.
@@ -48,13 +48,13 @@ class GraphClassification(Task):
     def __init__(
         self,
         *,
-        folds: Annotated[int, Field(ge=2)] = 10,
+        outer_folds: Annotated[int, Field(ge=2)] = 10,
         inner_folds: Annotated[int, Field(ge=2)] = 5,
         c: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e-3, 1e-2, 1e-1, 1.0, 10.0),
         repeats: PositiveInt = 1,
         seed: NonNegativeInt = 0,
     ) -> None:
-        self.folds, self.inner_folds, self.c = folds, inner_folds, c
+        self.outer_folds, self.inner_folds, self.c = outer_folds, inner_folds, c
         self.repeats, self.seed = repeats, seed
 
     def check(self, data: Embedded) -> None:
@@ -68,12 +68,13 @@ class GraphClassification(Task):
         rows = np.flatnonzero(labelled(labels))
         check_varied(labels, rows, "labelled")
         numbers, counts = np.unique(labels.values[rows], return_counts=True)
-        second, needed = np.argsort(counts)[-2], max(self.folds, 4)
+        second, needed = np.argsort(counts)[-2], max(self.outer_folds, 4)
         if counts[second] < needed:
             name = class_name(labels, int(numbers[second]))
             raise DataError(
-                f"labels {labels.name!r}: class {name} has {counts[second]} labelled graphs; {self.folds} folds need {needed}\n"
-                "give fewer `folds`, or use `linear_probe`"
+                f"labels {labels.name!r}: class {name} has {counts[second]} labelled graphs; "
+                f"{self.outer_folds} folds need {needed}\n"
+                "give fewer `outer_folds`, or use `linear_probe`"
             )
         return rows
 
@@ -83,11 +84,13 @@ class GraphClassification(Task):
         scores: list[float] = []
         with torch_threads():
             for repeat in range(self.repeats):
-                outer = StratifiedKFold(self.folds, shuffle=True, random_state=self.seed + repeat)
+                outer = StratifiedKFold(self.outer_folds, shuffle=True, random_state=self.seed + repeat)
                 scores += [self.fold(x, y, fit, report) for fit, report in splits(outer, x, y)]
         rarest = int(np.unique(y, return_counts=True)[1].min())
-        rare = (f"a class has {rarest} graphs, fewer than the {self.folds} folds: some folds report none of it",)
-        return Scores({"micro_f1": float(np.mean(scores))}, {"micro_f1": float(np.std(scores))}, rare * (rarest < self.folds))
+        rare = (f"a class has {rarest} graphs, fewer than the {self.outer_folds} folds: some folds report none of it",)
+        return Scores(
+            {"micro_f1": float(np.mean(scores))}, {"micro_f1": float(np.std(scores))}, rare * (rarest < self.outer_folds)
+        )
 
     def fold(self, x: X, y: Y, fit: Int[np.ndarray, "fit"], report: Int[np.ndarray, "report"]) -> float:
         """Choose C on `fit`, fit on all of it, and report."""
