@@ -69,7 +69,10 @@ def satellite(folder: Path) -> dict[str, Any]:
 
 
 def medical(folder: Path) -> dict[str, Any]:
-    """scans/ and new_scans/: folders of volumes."""
+    """scans/ and new_scans/: folders of volumes; labelled/scans.csv: a manifest with segmentations, of 30 patients."""
+    from manyviews_medical.phantom import write_phantoms
+
+    write_phantoms(folder / "labelled", 60, (20, 20, 18))
     trial("medical", "volumes", folder / "new_scans")
     wanted = trial("medical", "volumes", folder / "scans")
     data = {name: value for name, value in wanted["data"].items() if name != "target"}  # a folder says nothing to predict

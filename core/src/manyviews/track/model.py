@@ -109,7 +109,6 @@ def deliver_model(client: Any, file: RunFile) -> None:
 
 def _signature(checkpoint: Path, example: Any) -> Any:
     """What MLflow holds the model's input against. A table's columns are named and may be of any type; a file is binary, read
-    from manyviews.source import FILE, NAME
     from base64.
 
     The source judges a cell by its value. MLflow judges the column: it would refuse whole numbers for a column that the
@@ -120,6 +119,8 @@ def _signature(checkpoint: Path, example: Any) -> Any:
     from mlflow.models import ModelSignature, infer_signature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
+
+    from manyviews.source import FILE, NAME
 
     found = infer_signature(example, _load_pyfunc(str(checkpoint)).predict(example))
     if not found.inputs.has_input_names():
