@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from jaxtyping import Float
 from monai.networks.nets.segresnet import SegResNet as MonaiSegResNet
 from pydantic import Field, PositiveInt
@@ -47,6 +48,12 @@ class SegResNet(UShaped):
         del self.net.conv_final
 
     def down_and_up(self, x: Float[Tensor, "samples channels *space"]) -> tuple[Tensor, Tensor]:
-        """The deepest map, and the decoded one of a cell a voxel."""
-        deepest, levels = self.net.encode(x)
-        return deepest, self.net.decode(deepest, list(reversed(levels)))
+        """The deepest map, and the decoded one of a cell a voxel.
+
+        On a CPU in float32 at least: its autocast leaves group norms in bf16, where gradients of flat regions (hidden ones, the
+        outside of a volume) overflowed now and then. A GPU's autocast takes norms out itself.
+        """
+        x = x.float() if x.dtype == torch.bfloat16 and x.device.type == "cpu" else x
+        with torch.autocast("cpu", enabled=False):
+            deepest, levels = self.net.encode(x)
+            return deepest, self.net.decode(deepest, list(reversed(levels)))
