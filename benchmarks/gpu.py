@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 import warnings
@@ -34,7 +35,7 @@ from manyviews.engine.learner import Step
 from manyviews.engine.model import Model
 from manyviews.engine.optim import make_optimizer
 from manyviews.engine.parts import build_source
-from manyviews.engine.pretrain import _model, _order, _prepare, pretrain
+from manyviews.engine.pretrain import model_of, order_of, prepare, pretrain
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
 from manyviews.recipe.resolve import resolve
@@ -73,6 +74,8 @@ def main() -> None:
             results[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(name, json.dumps(results[name]), flush=True)
     print(json.dumps({"chip": chip, "torch": torch.__version__, "cases": results}))
+    if any("error" in figures for figures in results.values()):
+        sys.exit(1)
 
 
 def matmul_flops(device: torch.device, size: int) -> float:
@@ -161,9 +164,9 @@ class Bare:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.device, self.half = device, recipe.train.precision == "bf16-mixed"
         source = build_source(recipe)
-        order = _order(recipe, source)
-        self.model: Model = _model(recipe, source)
-        _prepare(source, order, self.model)
+        order = order_of(recipe, source)
+        self.model: Model = model_of(recipe, source)
+        prepare(source, order, self.model)
         self.model.to(device)
         self.optimizer = make_optimizer(self.model, recipe.optim)
         self.generator = torch.Generator(device)

@@ -9,7 +9,7 @@ the device for them would halt the step; where all lengths agree (`each`), dense
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -58,6 +58,11 @@ class Lengths:
         if self.each is not None:
             return [self.each] * len(self)
         return list(self.numbers) if self.numbers is not None else self.tensor.tolist()
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Lengths:
+        """On another device; `self` where it is there already."""
+        tensor = self.tensor.to(device, non_blocking=non_blocking)
+        return self if tensor is self.tensor else replace(self, tensor=tensor)
 
     def host(self) -> Lengths | None:
         """The same on the host; None where that would wait for the device."""

@@ -96,10 +96,10 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     manifest = checkpoint.read_manifest(start) if start else {}
     spec = read_spec(recipe, (start / SPEC).read_text(encoding="utf-8")) if start else None
     source = source or build_source(recipe, spec)
-    order, model = _order(recipe, source), _model(recipe, source)
+    order, model = order_of(recipe, source), model_of(recipe, source)
     _rehearse(recipe, source, order, model)
     if start is None:
-        _prepare(source, order, model)
+        prepare(source, order, model)
     tasks = build_tasks(recipe)
     sets = build_sets(recipe, source)
     fitting = [item for item in tasks if missing(item.task, sets[item.set]) is None]
@@ -204,7 +204,7 @@ def _name_left_out(tasks: Sequence[Planned], sets: Mapping[str | None, Source]) 
             print(f"The data have no {lack}: {without} left out of the evaluation", file=sys.stderr)
 
 
-def _order(recipe: Recipe, source: Source) -> Order:
+def order_of(recipe: Recipe, source: Source) -> Order:
     """The order of the training samples, as the first process has it."""
     train = recipe.train
     chosen = np.flatnonzero(source.splits() == "train")
@@ -222,7 +222,7 @@ def _order(recipe: Recipe, source: Source) -> Order:
     )
 
 
-def _model(recipe: Recipe, source: Source) -> Model:
+def model_of(recipe: Recipe, source: Source) -> Model:
     """Encoder and objectives, from the recipe's seed."""
     train = recipe.train
     encoder = build_encoder(recipe, source.spec)
@@ -264,7 +264,7 @@ def _rehearse(recipe: Recipe, source: Source, order: Order, model: Model) -> Non
             term.views(batch, layout, torch.Generator().manual_seed(0))
 
 
-def _prepare(source: Source, order: Order, model: Model) -> None:
+def prepare(source: Source, order: Order, model: Model) -> None:
     """What objectives fit on the training data before the first step. A resumed run has it in its checkpoint."""
     for term in model.each_term:
         batches = (source.batch(index) for index in order.batches(0, order.per_epoch))

@@ -8,15 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from manyviews.engine.learner import Step
 from manyviews.engine.load import Trained, load_trained
-from manyviews.engine.model import Model
 from manyviews.engine.parts import build_encoder, build_source, build_tasks, build_terms
-from manyviews.engine.pretrain import pretrain
+from manyviews.engine.pretrain import model_of, order_of, prepare, pretrain
 from manyviews.engine.run import Run
 from manyviews.evaluate.embed import embed
 from manyviews.recipe.files import recipe_names
@@ -68,10 +66,9 @@ class RecipeKit(Kit):
     def test_a_step_on_an_accelerator_waits_for_nothing(self, case: str, bench: Bench, tmp_path: Path) -> None:
         recipe = small(case, bench, tmp_path, evaluate=False)
         source, device = build_source(recipe), torch.device("cuda")
-        model = Model(build_encoder(recipe, source.spec), build_terms(recipe, source.spec), recipe.unit)
-        batch = source.batch(np.flatnonzero(source.splits() == "train")[: recipe.train.batch_size])
-        for term in model.each_term:
-            term.objective.prepare(model.encoder, iter([batch]))
+        model, order = model_of(recipe, source), order_of(recipe, source)
+        prepare(source, order, model)
+        batch = source.batch(next(order.batches(0, 1)))
         model, batch, generator = model.to(device), batch.to(device), torch.Generator(device)
         for mode in ("default", "error"):  # what is set up at the first step may wait
             torch.cuda.set_sync_debug_mode(mode)

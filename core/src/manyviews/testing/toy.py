@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from manyviews.batch import moved
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.layout import Layout
@@ -42,8 +43,7 @@ class ToyBatch:
         return len(self.lengths)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> ToyBatch:
-        lengths = replace(self.lengths, tensor=self.lengths.tensor.to(device, non_blocking=non_blocking))
-        return ToyBatch(self.steps.to(device, non_blocking=non_blocking), lengths)
+        return moved(self, device, non_blocking)
 
 
 class ToySpec(Spec):

@@ -7,12 +7,13 @@ it. Neighbours that several seeds share stand once, with the first of these seed
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from manyviews.batch import moved
 from manyviews.lengths import Lengths
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.graphgpt.serial import Serial
@@ -44,20 +45,4 @@ class GraphBatch:
         return len(self.lengths)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> GraphBatch:
-        if self.x.device == device:
-            return self
-
-        def moved(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part.to(device, non_blocking=non_blocking)
-
-        return GraphBatch(
-            self.x.to(device, non_blocking=non_blocking),
-            self.edges.to(device, non_blocking),
-            replace(self.lengths, tensor=self.lengths.tensor.to(device, non_blocking=non_blocking)),
-            moved(self.edge_x),
-            moved(self.places),
-            self.seeded,
-            moved(self.stand_ins),
-            moved(self.numbers),
-            None if self.path is None else self.path.to(device, non_blocking),
-        )
+        return moved(self, device, non_blocking)

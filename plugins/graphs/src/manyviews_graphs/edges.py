@@ -85,9 +85,8 @@ class Edges:
         """On another device; `self`, with all that was derived from it, where it is there already."""
         if self.source.device == device:
             return self
-        return Edges(
-            self.source.to(device, non_blocking=non_blocking), self.target.to(device, non_blocking=non_blocking), self.nodes
-        )
+        source, target = (part.to(device, non_blocking=non_blocking) for part in (self.source, self.target))
+        return Edges(source, target, self.nodes)
 
 
 def order_of(source: Int[Tensor, "edges"], target: Int[Tensor, "edges"], nodes: int) -> Int[Tensor, "edges"]:

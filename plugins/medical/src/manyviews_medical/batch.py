@@ -6,13 +6,13 @@ is then: bytes go over the bus, not floats, and nothing is scaled that no view s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from manyviews.batch import moved
 from manyviews_medical.grid import Grid
 
 
@@ -64,10 +64,4 @@ class VolumeBatch:
         return replace(self, voxels=voxels, low=None, high=None, known=known)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> VolumeBatch:
-        if self.voxels.device == device:
-            return self
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved: dict[str, Any] = {
-            name: part.to(device, non_blocking=non_blocking) for name, part in given.items() if isinstance(part, Tensor)
-        }
-        return replace(self, **moved)
+        return moved(self, device, non_blocking)

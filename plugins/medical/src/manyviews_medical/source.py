@@ -16,6 +16,7 @@ from torch import Tensor
 
 from manyviews.batch import Labelled
 from manyviews.errors import DataError
+from manyviews.labelling import TextKind
 from manyviews.source import DenseLabels, Labels, Source
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.crops import Crops
@@ -75,7 +76,7 @@ class VolumeSource(Source):
         mask_column: str = "mask",
         patient: str = "patient",
         target: str | None = None,
-        target_kind: Literal["classes", "numbers"] = "classes",
+        target_kind: TextKind = "classes",
         splits: str | dict[str, float] | None = None,
         split_seed: NonNegativeInt = 0,
         crop: Crop = 64,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
-import numpy as np
 
 from manyviews.errors import DataError
+from manyviews.labelling import TextKind, labels_of_text
 from manyviews.plugins.suggest import did_you_mean
 from manyviews.source import Labels
 from manyviews_medical.case import Case
@@ -25,26 +23,8 @@ def column(cases: Sequence[Case], name: str) -> list[str]:
     return [case.columns[name] for case in cases]
 
 
-def target_of(cases: Sequence[Case], name: str | None, kind: Literal["classes", "numbers"], *, required: bool) -> Labels | None:
+def target_of(cases: Sequence[Case], name: str | None, kind: TextKind, *, required: bool) -> Labels | None:
     """The labels of the volumes; None where none are asked for, or where new data have no such column."""
     if name is None or (not required and not all(name in case.columns for case in cases)):
         return None
-    text = column(cases, name)
-    if kind == "numbers":
-        return Labels(
-            name, "regression", np.array([_number(value, name, case) for value, case in zip(text, cases, strict=True)])
-        )
-    classes = sorted({value for value in text if value not in MISSING})
-    place = {value: number for number, value in enumerate(classes)}
-    return Labels(name, "classification", np.array([place.get(value, -1) for value in text]), tuple(classes))
-
-
-MISSING = ("", "n/a", "N/A", "NA", "nan")
-"""How manifests and BIDS say that nothing is known."""
-
-
-def _number(value: str, name: str, case: Case) -> float:
-    try:
-        return float("nan") if value in MISSING else float(value)
-    except ValueError as error:
-        raise DataError(f"{case.where or case.name}: the target {name!r} is to be a number, and is {value!r}") from error
+    return labels_of_text(name, column(cases, name), kind, lambda number: cases[number].where or cases[number].name)

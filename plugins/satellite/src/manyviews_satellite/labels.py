@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
 
 from manyviews.errors import DataError
+from manyviews.labelling import TextKind, labels_of_text
 from manyviews.source import Labels
 from manyviews.splits import VALID_SHARE, check_shares, draw_splits
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.survey import Survey
 from manyviews_satellite.targets import POINTS, Map, Points, read_map, read_points
 
-Kind = Literal["classes", "numbers"]
 SAID = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
         "test": "test", "testing": "test"}  # fmt: skip
 """What folders of splits are called."""
@@ -28,12 +27,12 @@ class Target:
     """What the recipe says is to be predicted."""
 
     name: str
-    kind: Kind
+    kind: TextKind
     places: Points | Map | None
     """None: the folder that a scene's file lies in."""
 
 
-def read_target(path: str, kind: Kind, column: str | None, stride: int, ignore: Sequence[float]) -> Target:
+def read_target(path: str, kind: TextKind, column: str | None, stride: int, ignore: Sequence[float]) -> Target:
     """The target of a recipe: `folder`, a file of points or a map.
 
     Raises:
@@ -58,28 +57,7 @@ def labels_of(target: Target, found: Survey) -> Labels:
         texts = np.array(folders, dtype=object)[found.tiles.scene]
     else:
         texts = np.array(target.places.values, dtype=object)[found.labels]
-    if target.kind == "numbers":
-        return Labels(target.name, "regression", np.array([_number(text, target.name) for text in texts.tolist()]))
-    classes = sorted({text for text in texts.tolist() if text}, key=_order)
-    place = {text: number for number, text in enumerate(classes)}
-    return Labels(
-        target.name, "classification", np.array([place.get(text, -1) for text in texts.tolist()], np.int64), tuple(classes)
-    )
-
-
-def _number(text: str, name: str) -> float:
-    try:
-        return float(text) if text else float("nan")
-    except ValueError as error:
-        raise DataError(f"the target {name!r} is to be a number, and one is {text!r}") from error
-
-
-def _order(text: str) -> tuple[bool, float, str]:
-    """Numbers by their value, before words."""
-    try:
-        return False, float(text), text
-    except ValueError:
-        return True, 0.0, text
+    return labels_of_text(target.name, texts.tolist(), target.kind)
 
 
 def split_tiles(

@@ -15,13 +15,14 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from manyviews.batch import Labelled
 from manyviews.errors import DataError
+from manyviews.labelling import TextKind
 from manyviews.source import DenseLabels, Labels, Source
 from manyviews_satellite.batch import TileBatch
 from manyviews_satellite.dates import all_dates, paired_dates
 from manyviews_satellite.describe import describe
 from manyviews_satellite.features import image_statistics
 from manyviews_satellite.ground import ground_blocks, straddling
-from manyviews_satellite.labels import Kind, Target, labels_of, read_target, split_tiles
+from manyviews_satellite.labels import Target, labels_of, read_target, split_tiles
 from manyviews_satellite.masks import Masks
 from manyviews_satellite.reader import TileReader
 from manyviews_satellite.reading.options import Clouds, options
@@ -107,7 +108,7 @@ class TileSource(Source):
         dense: bool = False,
         target: str | None = None,
         target_column: str | None = None,
-        target_kind: Kind = "classes",
+        target_kind: TextKind = "classes",
         ignore: list[float] = [],  # noqa: B006 - read only
         splits: str | dict[str, float] | None = None,
         block: PositiveInt | None = None,

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from manyviews.batch import moved
 from manyviews.lengths import Lengths
 
 
@@ -46,23 +47,4 @@ class AudioBatch:
         return replace(self, wave=wave, features=None)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> AudioBatch:
-        if self.wave.device == device:
-            return self
-
-        def moved(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part.to(device, non_blocking=non_blocking)
-
-        def moved_lengths(lengths: Lengths) -> Lengths:
-            return replace(lengths, tensor=lengths.tensor.to(device, non_blocking=non_blocking))
-
-        return AudioBatch(
-            self.wave.to(device, non_blocking=non_blocking),
-            moved_lengths(self.points),
-            moved(self.features),
-            None if self.frames is None else moved_lengths(self.frames),
-            moved(self.content),
-            moved(self.speakers),
-            moved(self.clusters),
-            self.cluster_count,
-            None if self.others is None else self.others.to(device, non_blocking),
-        )
+        return moved(self, device, non_blocking)

@@ -19,6 +19,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from manyviews.errors import DataError, UserError
+from manyviews.labelling import TextKind, labels_of_text
 from manyviews.lengths import Lengths
 from manyviews.plugins.suggest import did_you_mean
 from manyviews.source import Labels, Pairs, Source
@@ -85,7 +86,7 @@ class AudioSource(Source):
         path: str | Path,
         path_column: str = "path",
         target: str | None = None,
-        target_kind: Literal["classes", "numbers"] = "classes",
+        target_kind: TextKind = "classes",
         speaker: str | None = None,
         group: str | None = None,
         splits: str | dict[str, float] | None = None,
@@ -166,15 +167,10 @@ class AudioSource(Source):
             raise DataError(f"{missing.where}: there is no {name!r} (known: {', '.join(known)}){did_you_mean(name, known)}")
         return np.array(values, dtype=object)
 
-    def _target(self, name: str | None, kind: str, *, required: bool) -> Labels | None:
+    def _target(self, name: str | None, kind: TextKind, *, required: bool) -> Labels | None:
         if name is None or (not required and not all(name in item.columns for item in self._items)):
             return None
-        text = self._column(name)[self._of]
-        if kind == "numbers":
-            return Labels(name, "regression", np.array([_as_number(value, name) for value in text]))
-        classes = sorted({value for value in text.tolist() if value}, key=_order)
-        place = {value: number for number, value in enumerate(classes)}
-        return Labels(name, "classification", np.array([place.get(value, -1) for value in text.tolist()]), tuple(classes))
+        return labels_of_text(name, self._column(name)[self._of].tolist(), kind)
 
     def _grouped(self, column: str | None) -> Shaped[np.ndarray, "clips"] | None:
         if column is not None:
@@ -350,18 +346,3 @@ class AudioSource(Source):
 
 def _shortest(features: FeatureSpec | None, rate: int) -> int:
     return SHORTEST_WAVE if features is None else Frontend(features, rate).shortest
-
-
-def _as_number(value: str, name: str) -> float:
-    try:
-        return float(value) if value else float("nan")
-    except ValueError as error:
-        raise DataError(f"the target {name!r} is to be a number, and one is {value!r}") from error
-
-
-def _order(value: str) -> tuple[bool, float, str]:
-    """Numbers by their value, before words."""
-    try:
-        return False, float(value), value
-    except ValueError:
-        return True, 0.0, value

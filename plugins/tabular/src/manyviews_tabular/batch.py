@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from manyviews.batch import moved
+
 
 @dataclass(frozen=True)
 class TableBatch:
@@ -28,4 +30,4 @@ class TableBatch:
         return self.values.shape[1] + self.codes.shape[1]
 
     def to(self, device: torch.device, non_blocking: bool = False) -> TableBatch:
-        return TableBatch(*(part.to(device, non_blocking=non_blocking) for part in (self.values, self.missing, self.codes)))
+        return moved(self, device, non_blocking)

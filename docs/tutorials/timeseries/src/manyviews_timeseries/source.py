@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, Shaped
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from manyviews.batch import moved
 from manyviews.errors import DataError
 from manyviews.lengths import Lengths
 from manyviews.source import Labels, Source, Spec
@@ -37,7 +38,7 @@ class TimeseriesBatch:
         return len(self.values)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> TimeseriesBatch:
-        return replace(self, values=self.values.to(device, non_blocking=non_blocking))
+        return moved(self, device, non_blocking)
 
     def spread(self, each: Float[Tensor, "samples"]) -> Tensor:
         """A number of each sample, beside all of its `values`."""

@@ -7,13 +7,14 @@ its labels come before the node that it leads to. Signs say that the walk jumps,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from manyviews.batch import moved
 from manyviews.lengths import Lengths
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.graphgpt.draws import Draws
@@ -46,19 +47,7 @@ class Serial:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Serial:
         """The same on another device."""
-
-        def moved(part: Tensor) -> Tensor:
-            return part.to(device, non_blocking=non_blocking)
-
-        return Serial(
-            moved(self.word),
-            moved(self.number),
-            moved(self.node),
-            moved(self.edge),
-            replace(self.lengths, tensor=moved(self.lengths.tensor)),
-            moved(self.shift),
-            self.most,
-        )
+        return moved(self, device, non_blocking)
 
 
 def serialise(

@@ -79,50 +79,10 @@ class Segments(ViewGenerator):
 
 
 class LabelledSegments(Segments):
-    """Segments that carry the cluster of their clip as a pseudo-label; needs `data.clusters`.
-
-    Args:
-        globals: Views of role `global`, which a teacher sees too.
-        locals: Views of role `local`, for the student alone.
-        global_crop: Range of the share of a clip that a global view shows.
-        local_crop: The same for local views.
-        mixup: Most that another clip of the batch is mixed in by, in the domain of powers (log-mixup-exp).
-        warp: Most that channels are stretched or pressed, and moved by: .1 moves the highest by a tenth.
-        tilt: Standard deviation, in decibels, of a smooth random gain over channels: another microphone.
-        floor: Range, in decibels below the loudest cell, of stationary noise that is added; null: none.
-        partner: Every second view is of the clip's partner; needs `data.partner`.
-    """
+    """Segments that carry the cluster of their clip as a pseudo-label; needs `data.clusters`."""
 
     gives = Segments.gives | {Trait.PRETEXT_TARGET}
     target = PseudoLabels
-
-    def __init__(
-        self,
-        spec: AudioSpec,
-        /,
-        *,
-        globals: Annotated[PositiveInt, Field(ge=2)] = 2,  # noqa: A002 - the field's own word for these views
-        locals: NonNegativeInt = 0,  # noqa: A002
-        global_crop: tuple[Part, Part] = (0.6, 1.0),
-        local_crop: tuple[Part, Part] = (0.3, 0.6),
-        mixup: Annotated[float, Field(ge=0, lt=1)] = 0.4,
-        warp: Annotated[float, Field(ge=0, lt=1)] = 0.1,
-        tilt: NonNegativeFloat = 0.0,
-        floor: Decibels | None = None,
-        partner: bool = False,
-    ) -> None:
-        super().__init__(
-            spec,
-            globals=globals,
-            locals=locals,
-            global_crop=global_crop,
-            local_crop=local_crop,
-            mixup=mixup,
-            warp=warp,
-            tilt=tilt,
-            floor=floor,
-            partner=partner,
-        )
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         target = pseudo_labels_of(batch)
