@@ -21,6 +21,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from manyviews import distributed
+from manyviews.batch import Labelled
+from manyviews.downstream import Answers, Downstream, Net
+from manyviews.encoder import Encoder
+from manyviews.finetuning.dense import Dense, MapAnswers
+from manyviews.finetuning.prototypical import Prototypical
+from manyviews.finetuning.units import ClassAnswers, Classification, NumberAnswers, Regression
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective, Unit
@@ -34,12 +40,15 @@ from manyviews.objectives.lejepa import LeJEPA
 from manyviews.objectives.masked_codes import MaskedCodes
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.objectives.ntxent import NTXent
+from manyviews.objectives.position_prediction import PositionPrediction
+from manyviews.objectives.pseudo_labels import PseudoLabelled, PseudoLabels
 from manyviews.objectives.random_codes import RandomCodes
 from manyviews.objectives.vicreg import VICReg
 from manyviews.testing.toy import ToyBatch, ToyEncoder, ToySpec
 from manyviews.traits import Trait
 from manyviews.view import View
 
+CLASSES = ClassAnswers(name="y", classes=("a", "b", "c"), counts=(1, 2, 3))
 LENGTHS = ([5, 7, 6], [8, 5, 6, 7, 4])
 """Tokens of each process's samples: neither samples nor tokens are equally many."""
 PREDICTOR = {"width": 8, "heads": 2, "depth": 1}
@@ -71,9 +80,24 @@ CHECKS: dict[str, tuple[Callable[[], Objective], Unit]] = {
     "reconstruction l1": (lambda: MaskedReconstruction(loss="l1", normalize_targets=True, **PREDICTOR), "sample"),
     "reconstruction cosine": (lambda: MaskedReconstruction(loss="cosine", **PREDICTOR), "sample"),
     "masked codes": (lambda: MaskedCodes(codes=6, out=4, **PREDICTOR), "sample"),
+    "masked codes with topics": (lambda: MaskedCodes(codes=6, out=4, topics=3, **PREDICTOR), "sample"),
+    "position prediction": (lambda: PositionPrediction(parts=4, seen=1.0), "sample"),
+    "pseudo-labels": (lambda: PseudoLabelled(classes=4, warmup_batches=0, window=8, margin=0.1), "sample"),
     "random codes": (lambda: RandomCodes(codes=6, code_width=4, **PREDICTOR), "sample"),
     "reconstruction classes": (lambda: MaskedReconstruction(loss="cross_entropy", **PREDICTOR), "sample"),
 }
+
+
+TRUTH = ([1, -1, 0], [0, 2, 2, -1, 1])
+"""Labels of each process's samples, some unlabelled."""
+SUPERVISED: dict[str, tuple[Callable[[], Downstream], Answers]] = {
+    "classification": (lambda: Classification(), CLASSES),
+    "classification balanced": (lambda: Classification(balanced=True, smoothing=0.1, hidden=5), CLASSES),
+    "prototypical": (lambda: Prototypical(prototypes=2), CLASSES),
+    "regression": (lambda: Regression(), NumberAnswers(name="y", mean=0.5, scale=2.0)),
+    "regression huber": (lambda: Regression(huber=0.5), NumberAnswers(name="y", mean=0.5, scale=2.0)),
+}
+"""Supervised tasks, and what they know of the labels."""
 
 
 class Step(nn.Module):
@@ -86,8 +110,8 @@ class Step(nn.Module):
         self.objective = make().double()
         encoder = ToyEncoder(ToySpec(channels=3), width=8, causal=isinstance(self.objective, Autoregression)).double()
         head = self.objective.head(encoder, 8).double()
-        predictor = self.objective.predictor(encoder, 6)
-        self.objective.prepare(encoder, iter([ToyBatch(torch.randn(40, 3), Lengths.of([40]))]))
+        predictor = self.objective.predictor(encoder, 8)
+        self.objective.prepare(encoder, iter([ToyBatch(torch.randn(40, 3), Lengths.of([10] * 4))]))
         self.student = Branch(encoder, head, predictor and predictor.double(), unit)
         teacher = copy.deepcopy(Branch(encoder, head, None, unit)).requires_grad_(False).eval()
         for parameter in teacher.parameters():
@@ -134,6 +158,11 @@ def views(step: Step, number: int | None) -> tuple[View, ...]:
         return (replace(shown[0], hidden=Mask(part.any(0, keepdim=True)), asked=Mask(part)),)
     if isinstance(step.objective, Autoregression):
         return (shown[0],)
+    if isinstance(step.objective, PositionPrediction):
+        return (shown[0],)
+    if isinstance(step.objective, PseudoLabelled):
+        labels = TRUTH[0] + TRUTH[1] if number is None else TRUTH[number]
+        return tuple(replace(view, target=PseudoLabels(torch.tensor(labels), 4)) for view in shown[:2])
     mixture = Mixture(share, partner) if isinstance(step.objective, BarlowTwins) and step.objective.mixed_weight else None
     return (*shown[:2], replace(shown[2], target=mixture, role="local"))
 
@@ -163,6 +192,55 @@ def check(name: str, number: int, expected: Result, wrap: Callable[[nn.Module], 
     assert_close(averaged(result.value), expected.value, **closely, msg=lambda text: f"{name}: {text}")
     if wrap is None:
         assert_close(result.center, expected.center, **closely)
+
+
+def supervised(name: str, number: int | None) -> Result:
+    """The loss of a task on one process's samples, or on both's (None)."""
+    make, answers = SUPERVISED[name]
+    torch.manual_seed(0)
+    encoder = ToyEncoder(ToySpec(channels=3), width=8).double()
+    task = make()
+    net = Net(encoder, task.head(encoder, answers, "sample").double(), "sample")
+    tokens = [sum(lengths) for lengths in LENGTHS]
+    steps = torch.randn(sum(tokens), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    at = slice(None) if number is None else slice(tokens[0] * number, tokens[0] * number + tokens[number])
+    lengths, labels = (LENGTHS[0] + LENGTHS[1], TRUTH[0] + TRUTH[1]) if number is None else (LENGTHS[number], TRUTH[number])
+    truth = torch.tensor(labels)
+    if isinstance(task, Regression):
+        truth = torch.where(truth < 0, torch.nan, truth.double())
+    batch = Labelled(ToyBatch(steps[at].contiguous(), Lengths.of(lengths)), truth)
+    value = task.loss(net, answers, batch, torch.Generator()).value
+    value.backward()
+    gradients = {key: p.grad for key, p in net.named_parameters() if p.grad is not None}
+    return Result(value.detach(), gradients, torch.zeros(0))
+
+
+def check_supervised(name: str, number: int, expected: Result) -> None:
+    found = supervised(name, number)
+    assert_close(averaged(found.value), expected.value, rtol=1e-10, atol=1e-10, msg=lambda text: f"{name}: {text}")
+    assert found.gradients.keys() == expected.gradients.keys()
+    for key, gradient in found.gradients.items():
+        assert_close(averaged(gradient), expected.gradients[key], rtol=1e-10, atol=1e-10, msg=lambda text: f"{name}: {text}")
+
+
+def label_maps(number: int | None) -> Result:
+    """Cross-entropy and soft Dice of label maps, of which the second process has more, and more labelled places."""
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(5, 3, 4, 4, dtype=torch.float64, generator=generator)
+    truth = torch.randint(-1, 3, (5, 4, 4), generator=generator)
+    at = slice(None) if number is None else slice(0, 2) if number == 0 else slice(2, 5)
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+    value = Maps().loss_of(scale * logits[at], truth[at]).value
+    value.backward()
+    assert scale.grad is not None
+    return Result(value.detach(), {"scale": scale.grad}, torch.zeros(0))
+
+
+class Maps(Dense):
+    """Label maps; its head is not asked for here."""
+
+    def head(self, encoder: Encoder, answers: MapAnswers, unit: Unit) -> nn.Module:
+        return nn.Identity()
 
 
 def check_primitives(number: int) -> None:
@@ -204,7 +282,14 @@ def join(number: int, meeting: Path, names: Iterable[str]) -> dict[str, Result]:
 
 
 def plainly(number: int, meeting: Path) -> None:
+    alone = {name: supervised(name, None) for name in SUPERVISED}
+    maps = label_maps(None)
     expected = join(number, meeting, CHECKS)
+    for name, result in alone.items():
+        check_supervised(name, number, result)
+    mine = label_maps(number)
+    assert_close(averaged(mine.value), maps.value, rtol=1e-10, atol=1e-10)
+    assert_close(averaged(mine.gradients["scale"]), maps.gradients["scale"], rtol=1e-10, atol=1e-10)
     check_primitives(number)
     check_one_unit_each()
     for name in CHECKS:

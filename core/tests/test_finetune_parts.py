@@ -14,9 +14,10 @@ from manyviews.downstream import LabelledUnits
 from manyviews.errors import UserError
 from manyviews.finetuning.adapters import add_adapters, look_for_idle
 from manyviews.finetuning.budget import draw_labels
-from manyviews.finetuning.dense import confusion, cross_entropy, scores, soft_dice
+from manyviews.finetuning.dense import confusion, cross_entropy, scores
 from manyviews.finetuning.learner import layer_rates
 from manyviews.finetuning.lora import add_lora, fold_lora
+from manyviews.objectives.soft_dice import soft_dice
 from manyviews.recipe.finetune import Adapters, LoRA
 from manyviews.testing.toy import ToyEncoder, ToySource
 from manyviews.view import View
@@ -161,7 +162,9 @@ def test_soft_dice_and_cross_entropy_equal_the_longhand_sums_over_labelled_place
     logits = torch.randn(2, 3, 4, 5, dtype=torch.float64)
     truth = torch.randint(-1, 3, (2, 4, 5))
     p = logits.softmax(1)
-    assert_close(soft_dice(p, truth), torch.tensor([longhand_dice(p, truth, c) for c in range(3)], dtype=torch.float64))
+    assert_close(
+        soft_dice(p, truth, truth >= 0), torch.tensor([longhand_dice(p, truth, c) for c in range(3)], dtype=torch.float64)
+    )
     flat, y = p.movedim(1, -1).reshape(-1, 3), truth.flatten()
     expected = -torch.stack([flat[i, y[i]].log() for i in range(len(y)) if y[i] >= 0]).mean()
     assert_close(cross_entropy(logits, truth), expected)

@@ -18,12 +18,15 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional as F
 
+from manyviews import distributed
 from manyviews.batch import Batch, Labelled, OwnBatch
 from manyviews.downstream import Answers, Downstream, LabelledUnits, Net
 from manyviews.encoder import Encoder
 from manyviews.errors import DataError
 from manyviews.evaluate.embed import device_of
 from manyviews.objective import Loss, Unit
+from manyviews.objectives.shared import full
+from manyviews.objectives.soft_dice import soft_dice
 from manyviews.source import DenseLabels, Source
 from manyviews.traits import Trait
 from manyviews.view import View
@@ -86,7 +89,7 @@ class Dense(Downstream):
     def logits(self, net: Net, batch: OwnBatch, size: tuple[int, ...]) -> Float[Tensor, "samples classes *size"]:
         """The head's, of what the encoder is shown at once."""
         logits: Tensor = net.head(net.encoder.maps(View(batch, net.encoder.layout(batch))), size)
-        return logits.float()
+        return full(logits)
 
     def units(self, source: Source, encoder: Encoder, unit: Unit) -> LabelledUnits:
         labels = self.labels(source)
@@ -117,7 +120,7 @@ class Dense(Downstream):
         entropy = cross_entropy(logits, truth)
         if not self.dice:
             return Loss(entropy)
-        overlap = soft_dice(logits.softmax(1), truth)[0 if self.background else 1 :].mean()
+        overlap = soft_dice(logits.softmax(1), truth, truth != IGNORE)[0 if self.background else 1 :].mean()
         return Loss(entropy + self.dice * (1 - overlap), {"cross_entropy": entropy.detach(), "soft_dice": overlap.detach()})
 
     def evaluate(
@@ -143,23 +146,9 @@ class Dense(Downstream):
 
 
 def cross_entropy(logits: Float[Tensor, "samples classes *size"], truth: Int[Tensor, "samples *size"]) -> Float[Tensor, ""]:
-    """Mean over labelled places; zero where there is none (a crop without a label)."""
-    total = F.cross_entropy(logits, truth, ignore_index=IGNORE, reduction="sum")
-    return total / (truth != IGNORE).sum().clamp(min=1)
-
-
-def soft_dice(
-    probabilities: Float[Tensor, "samples classes *size"], truth: Int[Tensor, "samples *size"], smooth: float = 1e-5
-) -> Float[Tensor, "classes"]:
-    """2 Σ p y / (Σ p + Σ y) over the labelled places of the whole batch, for each class; 1 for one that is neither said nor
-    there."""
-    known = truth != IGNORE
-    places = F.one_hot(truth.clamp(min=0), probabilities.shape[1]).movedim(-1, 1).to(probabilities.dtype)
-    weight = known[:, None].to(probabilities.dtype)
-    over = (0, *range(2, probabilities.dim()))
-    both = (probabilities * places * weight).sum(over)
-    total = ((probabilities + places) * weight).sum(over)
-    return (2 * both + smooth) / (total + smooth)
+    """Mean over the labelled places of all processes; zero where there is none (a crop without a label)."""
+    values = F.cross_entropy(logits, truth, ignore_index=IGNORE, reduction="none")
+    return distributed.mean(values.flatten(), (truth != IGNORE).flatten())
 
 
 def confusion(

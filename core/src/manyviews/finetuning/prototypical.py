@@ -14,14 +14,16 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manyviews import distributed
 from manyviews.batch import Labelled
 from manyviews.downstream import Net
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
-from manyviews.finetuning.units import ClassAnswers, Classification
+from manyviews.finetuning.units import ClassAnswers, Classification, share_right
 from manyviews.lengths import Lengths
 from manyviews.objective import Loss, Unit
+from manyviews.objectives.shared import full
 
 BIAS = -2.0
 
@@ -109,10 +111,10 @@ class Prototypical(Classification):
 
     def loss(self, net: Net, answers: ClassAnswers, batch: Labelled, generator: torch.Generator) -> Loss:
         assert isinstance(net.head, PrototypeHead)
-        logits, known = self.outputs(net, batch).float(), batch.truth >= 0
-        value = asymmetric(logits, batch.truth, self.negative, self.positive, self.clip).sum() / known.sum().clamp(min=1)
-        right = ((logits.detach().argmax(1) == batch.truth) & known).sum() / known.sum()
-        return Loss(value + self.orthogonality * net.head.crossness(), {"accuracy": right})
+        logits = full(self.outputs(net, batch))
+        losses = asymmetric(logits, batch.truth, self.negative, self.positive, self.clip)
+        value = distributed.mean(losses, batch.truth >= 0)
+        return Loss(value + self.orthogonality * net.head.crossness(), {"accuracy": share_right(logits, batch.truth)})
 
     def finished(self, outputs: Float[Tensor, "samples classes"], answers: ClassAnswers) -> Float[Tensor, "samples classes"]:
         """Each class by itself, brought to a sum of one."""

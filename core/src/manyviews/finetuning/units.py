@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manyviews import distributed
 from manyviews.batch import Batch, Labelled
 from manyviews.downstream import Answers, Downstream, LabelledUnits, Net
 from manyviews.encoder import Encoder
@@ -25,6 +26,7 @@ from manyviews.evaluate.embed import device_of, encodings, token_counts
 from manyviews.evaluate.task import labelled
 from manyviews.evaluate.units import Units
 from manyviews.objective import Loss, Unit
+from manyviews.objectives.shared import full
 from manyviews.source import Labels, Source
 from manyviews.view import View
 
@@ -179,15 +181,15 @@ class Classification(UnitTask):
         return self.mlp(encoder, unit, len(answers.classes))
 
     def loss(self, net: Net, answers: ClassAnswers, batch: Labelled, generator: torch.Generator) -> Loss:
-        outputs, truth = self.outputs(net, batch), batch.truth
-        weight = None
+        outputs, truth = full(self.outputs(net, batch)), batch.truth
+        known, weights = truth >= 0, None
         if self.balanced:
-            counts = torch.tensor(answers.counts, dtype=torch.float32, device=outputs.device).clamp(min=1)
-            weight = counts.sum() / (len(counts) * counts)
-        value = F.cross_entropy(outputs.float(), truth, weight, ignore_index=-1, label_smoothing=self.smoothing)
-        known = truth >= 0
-        right = ((outputs.detach().argmax(1) == truth) & known).sum() / known.sum()
-        return Loss(value, {"accuracy": right})
+            counts = torch.tensor(answers.counts, dtype=outputs.dtype, device=outputs.device).clamp(min=1)
+            weights = counts.sum() / (len(counts) * counts)
+        values = F.cross_entropy(outputs, truth, weights, ignore_index=-1, label_smoothing=self.smoothing, reduction="none")
+        own = known.to(values.dtype) if weights is None else weights[truth.clamp(min=0)] * known
+        value = distributed.mean(values / torch.where(known, own, 1.0), own)
+        return Loss(value, {"accuracy": share_right(outputs, truth)})
 
     def finished(self, outputs: Float[Tensor, "units classes"], answers: ClassAnswers) -> Float[Tensor, "units classes"]:
         return outputs.softmax(1)
@@ -196,6 +198,12 @@ class Classification(UnitTask):
         self, labels: Labels, rows: Int[np.ndarray, "rows"], said: Float[np.ndarray, "rows classes"]
     ) -> Mapping[str, float]:
         return metrics.classification(labels, rows, said)
+
+
+def share_right(outputs: Float[Tensor, "units classes"], truth: Int[Tensor, "units"]) -> Float[Tensor, ""]:
+    """Of the labelled units of all processes, how many are classified right."""
+    right = (outputs.detach().argmax(1) == truth).to(outputs.dtype)
+    return distributed.mean(right, truth >= 0)
 
 
 class NumberAnswers(Answers):
@@ -240,16 +248,15 @@ class Regression(UnitTask):
         return self.mlp(encoder, unit, 1)
 
     def loss(self, net: Net, answers: NumberAnswers, batch: Labelled, generator: torch.Generator) -> Loss:
-        outputs = self.outputs(net, batch)[:, 0].float()
+        outputs = full(self.outputs(net, batch))[:, 0]
         known = ~batch.truth.isnan()
-        truth = torch.where(known, (batch.truth - answers.mean) / answers.scale, 0.0).float()
+        truth = torch.where(known, (batch.truth - answers.mean) / answers.scale, 0.0).to(outputs.dtype)
         error = (
             (outputs - truth).square() / 2
             if self.huber is None
             else F.huber_loss(outputs, truth, reduction="none", delta=self.huber)
         )
-        value = (error * known).sum() / known.sum()
-        return Loss(value)
+        return Loss(distributed.mean(error, known))
 
     def finished(self, outputs: Float[Tensor, "units one"], answers: NumberAnswers) -> Float[Tensor, "units one"]:
         return outputs * answers.scale + answers.mean

@@ -20,6 +20,7 @@ from manyviews.encoder import Encoder
 from manyviews.errors import UserError
 from manyviews.objective import Branch, Loss, Objective
 from manyviews.objectives.shared import exact, full
+from manyviews.objectives.soft_dice import soft_dice
 from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_medical.encoder import as_volume_encoder
@@ -33,20 +34,6 @@ class FusionMap:
     steps: Int[Tensor, "samples *space"]
     count: int
     known: Bool[Tensor, "samples *space"] | None = None
-
-
-def soft_dice(
-    shares: Float[Tensor, "samples classes voxels"],
-    truth: Int[Tensor, "samples voxels"],
-    known: Bool[Tensor, "samples voxels"],
-    eps: float = 1e-5,
-) -> Float[Tensor, "classes"]:
-    """1 - 2 sum(p g) / (sum p + sum g) of each class over all voxels of all processes' batches (Milletari et al. 2016)."""
-    real = F.one_hot(truth, shares.shape[1]).movedim(-1, 1).to(shares.dtype) * known[:, None]
-    shares = shares * known[:, None]
-    parts = torch.stack([(shares * real).sum((0, 2)), shares.sum((0, 2)), real.sum((0, 2))])
-    both, mine, theirs = distributed.total(parts)
-    return 1 - (2 * both + eps) / (mine + theirs + eps)
 
 
 class VolumeFusion(Objective):
@@ -88,7 +75,7 @@ def fusion_loss(logits: Float[Tensor, "samples steps *space"], question: FusionM
     known = torch.ones_like(truth, dtype=torch.bool) if question.known is None else question.known.flatten(1)
     entropy = distributed.mean(F.cross_entropy(logits, truth, reduction="none").flatten(), known.flatten())
     right = (logits.detach().argmax(1) == truth).to(logits.dtype)
-    overlap = soft_dice(logits.softmax(1), truth, known).mean()
+    overlap = 1 - soft_dice(logits.softmax(1), truth, known).mean()
     metrics = {"accuracy": distributed.mean(right.flatten(), known.flatten()), "dice_loss": overlap.detach()}
     return Loss(entropy + dice * overlap, metrics)
 
