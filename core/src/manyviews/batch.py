@@ -5,15 +5,12 @@ The core never looks inside a batch. It counts it, moves it to a device and pass
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    Record = TypeVar("Record", bound=DataclassInstance)
+from manyviews.moving import moved
 
 
 @runtime_checkable
@@ -27,25 +24,6 @@ class Batch(Protocol):
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The same batch on another device; `self` where it is there already."""
         ...
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """What lies on a device: tensors, lengths, batches."""
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> Any:
-        """The same on another device; `self` where it is there already."""
-        ...
-
-
-def moved(record: Record, device: torch.device, non_blocking: bool = False) -> Record:
-    """A dataclass with all of its fields that can be moved on `device`; the very same object where they are there already.
-
-    What a batch's `to` is, where the batch is a dataclass.
-    """
-    given = {field.name: getattr(record, field.name) for field in fields(record)}
-    parts = {name: part.to(device, non_blocking=non_blocking) for name, part in given.items() if isinstance(part, Movable)}
-    return replace(record, **parts) if any(part is not given[name] for name, part in parts.items()) else record
 
 
 OwnBatch: TypeAlias = Any

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from manyviews.lengths import Lengths, sent
+from manyviews.lengths import Lengths
+from manyviews.moving import sent
 
 
 @dataclass(frozen=True)

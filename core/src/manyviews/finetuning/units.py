@@ -25,6 +25,7 @@ from manyviews.evaluate.cut import check_varied
 from manyviews.evaluate.embed import device_of, encodings, token_counts
 from manyviews.evaluate.task import labelled
 from manyviews.evaluate.units import Units
+from manyviews.moving import constant
 from manyviews.objective import Loss, Unit
 from manyviews.objectives.shared import full
 from manyviews.source import Labels, Source
@@ -184,7 +185,7 @@ class Classification(UnitTask):
         outputs, truth = full(self.outputs(net, batch)), batch.truth
         known, weights = truth >= 0, None
         if self.balanced:
-            counts = torch.tensor(answers.counts, dtype=outputs.dtype, device=outputs.device).clamp(min=1)
+            counts = constant(answers.counts, outputs.device, outputs.dtype).clamp(min=1)
             weights = counts.sum() / (len(counts) * counts)
         values = F.cross_entropy(outputs, truth, weights, ignore_index=-1, label_smoothing=self.smoothing, reduction="none")
         own = known.to(values.dtype) if weights is None else weights[truth.clamp(min=0)] * known

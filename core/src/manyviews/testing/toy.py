@@ -16,11 +16,11 @@ from jaxtyping import Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from manyviews.batch import moved
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
+from manyviews.moving import moved
 from manyviews.nets.positions import sincos
 from manyviews.nets.transformer import Transformer
 from manyviews.renderer import Renderer, Shown

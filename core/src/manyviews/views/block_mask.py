@@ -13,8 +13,8 @@ from torch import Tensor
 from manyviews.batch import Batch
 from manyviews.errors import UserError
 from manyviews.layout import Layout
-from manyviews.lengths import sent
 from manyviews.mask import Mask
+from manyviews.moving import sent
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.draws import host_uniform, on_host

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from manyviews.lengths import Lengths, sent
+from manyviews.lengths import Lengths
 from manyviews.mask import Mask
+from manyviews.moving import constant, sent
 
 Counts: TypeAlias = "int | tuple[int, ...] | Int[Tensor, 'samples']"
 """How many tokens of each sample: the same of all, numbers on the host, or numbers that only the device knows."""
@@ -21,7 +22,7 @@ def choose(lengths: Lengths, counts: Counts, generator: torch.Generator) -> Mask
     if isinstance(counts, int):
         return Mask((order < counts)[None], counts)
     known = counts if isinstance(counts, tuple) else None
-    each = counts if isinstance(counts, Tensor) else sent(torch.tensor(counts, dtype=torch.long), order.device)
+    each = counts if isinstance(counts, Tensor) else constant(counts, order.device, torch.long)
     return Mask((order < each[lengths.owners()])[None], numbers=known)
 
 

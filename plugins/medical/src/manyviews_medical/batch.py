@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from manyviews.batch import moved
+from manyviews.moving import moved
 from manyviews_medical.grid import Grid
 
 

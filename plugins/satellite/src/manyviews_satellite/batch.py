@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from manyviews.batch import moved
+from manyviews.moving import constant, moved
 from manyviews_satellite.spec import TileSpec
 
 
@@ -51,8 +51,7 @@ class TileBatch:
         if self.standard:
             return self if self.pixels.dtype == dtype else replace(self, pixels=self.pixels.to(dtype))
         mean, std = (
-            torch.tensor([values[band] for band in self.bands], dtype=dtype, device=self.pixels.device)
-            for values in (spec.mean, spec.std)
+            constant([values[band] for band in self.bands], self.pixels.device, dtype) for values in (spec.mean, spec.std)
         )
         # One multiply and one add in all.
         factor, shift = self.scale.to(dtype) / std, (self.offset.to(dtype) - mean) / std

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from manyviews.moving import constant
 from manyviews.nets.positions import sincos
 
 FIRST_YEAR = 2002.0
@@ -36,16 +37,16 @@ def placed(
         unit: Length of a patch's side, for positions in other units than patches.
         of_groups: Whether a part of the vector says the group.
     """
-    device = time.device if time is not None else unit.device if isinstance(unit, Tensor) else None
+    device = time.device if time is not None else unit.device if isinstance(unit, Tensor) else torch.device("cpu")
     of_time = 3 * _even(width // 8) if time is not None else 0
     of_group = _even(width // 4) if of_groups else 0
     of_place = width - of_time - of_group
     grid = torch.cartesian_prod(torch.arange(float(rows), device=device), torch.arange(float(cols), device=device))
-    sizes = torch.as_tensor(unit, dtype=torch.float32, device=device).reshape(-1)
+    sizes = unit.float().reshape(-1) if isinstance(unit, Tensor) else constant([unit], device, torch.float32)
     place = torch.stack([sincos(grid * size, of_place) for size in sizes]).reshape(len(sizes), 1, 1, rows, cols, of_place)
     parts = [place]
     if of_group:
-        number = torch.tensor(groups, dtype=torch.float32, device=device)[:, None]
+        number = constant(groups, device, torch.float32)[:, None]
         parts.append(sincos(number, of_group).reshape(1, 1, len(groups), 1, 1, of_group))
     if time is not None:
         parts.append(_when(time, of_time // 3)[:, :, None, None, None])
@@ -54,7 +55,7 @@ def placed(
 
 
 def _when(time: Float[Tensor, "tiles dates three"], width: int) -> Float[Tensor, "tiles dates of_time"]:
-    start = torch.tensor([FIRST_YEAR, 1.0, 0.0], device=time.device)
+    start = constant([FIRST_YEAR, 1.0, 0.0], time.device)
     numbers = time.float() - start
     known = ~numbers.isnan()
     said = sincos(numbers.nan_to_num().reshape(-1, 1), width).reshape(*time.shape, width)

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from manyviews.batch import moved
 from manyviews.lengths import Lengths
+from manyviews.moving import moved
 
 
 @dataclass(frozen=True)

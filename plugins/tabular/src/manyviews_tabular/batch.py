@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from manyviews.batch import moved
+from manyviews.moving import moved
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from manyviews.encoder import Encoder
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
+from manyviews.moving import constant
 from manyviews.traits import Trait
 from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.embedding import bin_edges, quantile_bin
@@ -65,5 +66,5 @@ class TableEncoder(Encoder, ABC):
 
     def _beyond(self, channels: int) -> Tensor:
         """Channels that are no level of a categorical column."""
-        sizes = torch.tensor([column.size - RARE for column in self.spec.categorical], device=self.edges.device)
+        sizes = constant([column.size - RARE for column in self.spec.categorical], self.edges.device)
         return torch.arange(channels, device=self.edges.device) >= sizes[:, None]

@@ -19,9 +19,9 @@ from jaxtyping import Float, Int, Shaped
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from manyviews.batch import moved
 from manyviews.errors import DataError
 from manyviews.lengths import Lengths
+from manyviews.moving import moved
 from manyviews.source import Labels, Source, Spec
 from manyviews.splits import check_shares, draw_splits
 

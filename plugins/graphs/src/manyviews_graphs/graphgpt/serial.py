@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from manyviews.batch import moved
 from manyviews.lengths import Lengths
+from manyviews.moving import moved
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.graphgpt.draws import Draws
 from manyviews_graphs.graphgpt.vocabulary import BACK, BOTH, END, JUMP, Labels, Vocabulary

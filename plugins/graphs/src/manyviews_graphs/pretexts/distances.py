@@ -14,6 +14,7 @@ from torch import Tensor
 
 from manyviews.errors import UserError
 from manyviews.lengths import Lengths
+from manyviews.moving import sent
 from manyviews.objectives.shared import exact
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.pretexts.pairs import choose_pairs, chunks
@@ -79,7 +80,7 @@ def ask_closeness(edges: Edges, clusters: int) -> ClusterQuestion:
         (np.ones(len(edges)), (edges.target.cpu().numpy(), edges.source.cpu().numpy())), shape=(edges.nodes, edges.nodes)
     )
     far = dijkstra(matrix, directed=False, unweighted=True, indices=centres(matrix, clusters)).T
-    close = torch.from_numpy(1 / np.maximum(far, 1)).to(edges.source.device, torch.float32)
+    close = sent(torch.from_numpy(1 / np.maximum(far, 1)).float(), edges.source.device)
     nodes = torch.arange(edges.nodes, device=edges.source.device)
     return ClusterQuestion(nodes, None, close, torch.ones_like(nodes, dtype=torch.bool))
 

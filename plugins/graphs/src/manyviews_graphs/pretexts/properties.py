@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from manyviews.moving import sent
 from manyviews_graphs.edges import Edges
 from manyviews_graphs.pretexts.question import PropertyQuestion
 
@@ -43,4 +44,4 @@ def clustering(edges: Edges) -> Float[Tensor, "nodes"]:
     degree = np.asarray(matrix.sum(1)).ravel()
     closed = np.asarray((matrix @ matrix).multiply(matrix).sum(1)).ravel()
     shares = np.divide(closed, degree * (degree - 1), out=np.zeros_like(closed), where=degree > 1)
-    return torch.from_numpy(shares).to(edges.source.device, torch.float32)
+    return sent(torch.from_numpy(shares).float(), edges.source.device)

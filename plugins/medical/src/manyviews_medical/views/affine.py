@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from manyviews.moving import constant
+
 
 def rotations(angles: Float[Tensor, "samples turns"], axes: int) -> Float[Tensor, "samples axes axes"]:
     """Rotation matrices: one angle in the plane, three about x, y and z in space, in radians."""
@@ -44,8 +46,8 @@ def sampled(
 ) -> Float[Tensor, "samples channels *size"]:
     """A box of `size` voxels around `centre` (in voxels), voxel u of it read at `centre + matrix @ (u - middle)`; 0
     beyond the edge."""
-    space = torch.tensor(volume.shape[2:], device=volume.device, dtype=volume.dtype)
-    half = torch.tensor(size, device=volume.device, dtype=volume.dtype) / 2
+    space = constant(volume.shape[2:], volume.device, volume.dtype)
+    half = constant(size, volume.device, volume.dtype) / 2
     theta = matrix.to(volume.dtype) * half / (space[:, None] / 2)
     middle = (centre.to(volume.dtype) + 0.5) * 2 / space - 1
     # torch writes coordinates from the last axis to the first

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 from torch import Tensor
 
 from manyviews.errors import UserError
+from manyviews.moving import constant
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.spec import Crop
 from manyviews_medical.views.affine import random_matrix, sampled
@@ -46,7 +47,7 @@ class Placement:
         """The views of a batch of volumes; 0 beyond their edge."""
         if self.matrix is None:
             return take(volume, self.box)
-        centre = self.box.start + (torch.tensor(self.box.size, device=volume.device) - 1) / 2
+        centre = self.box.start + (constant(self.box.size, volume.device) - 1) / 2
         return sampled(volume, self.matrix, centre, self.box.size, mode)
 
     def known(self, known: Bool[Tensor, "samples *space"]) -> Bool[Tensor, "samples *size"]:

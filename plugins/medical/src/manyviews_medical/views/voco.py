@@ -8,6 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from manyviews.layout import Layout
+from manyviews.moving import constant
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews_medical.batch import VolumeBatch
@@ -66,7 +67,7 @@ def overlaps(
     drawn: Int[Tensor, "samples randoms axes"], bases: Int[Tensor, "bases axes"], size: tuple[int, ...]
 ) -> Float[Tensor, "samples randoms bases"]:
     """The share of each random crop that lies in each base (Wu 2024, section 3.2)."""
-    sides = torch.tensor(size, device=drawn.device)
+    sides = constant(size, drawn.device)
     common = (sides - (drawn[:, :, None] - bases).abs()).clamp(min=0)
     return (common / sides).prod(-1)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manyviews.batch import Labelled, moved
+from manyviews.batch import Labelled
 from manyviews.lengths import Lengths
+from manyviews.moving import constant, moved
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,8 @@ def test_what_is_there_already_is_the_same_object() -> None:
     labelled = Labelled(Part(torch.ones(2)), torch.zeros(2))
     assert labelled.to(torch.device("cpu")) is labelled
     assert labelled.to(torch.device("meta")).truth.device.type == "meta"
+
+
+def test_a_constant_is_the_tensor_of_its_numbers() -> None:
+    made = constant([1, 2], torch.device("cpu"), torch.float64)
+    assert (made.tolist(), made.dtype) == ([1.0, 2.0], torch.float64)
