@@ -1,9 +1,11 @@
-"""How the benchmarks measure: CPU time, since machines are shared, and in turns, since their speed drifts."""
+"""What the benchmarks share: CPU time, since machines are shared, in turns, since their speed drifts; and where data lie."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from statistics import median
 
 
@@ -28,3 +30,9 @@ def interleaved(works: Mapping[str, Callable[[int], None]], rounds: int) -> dict
 def ratio(slower: list[float], faster: list[float]) -> float:
     """How many times longer the first took: the median over rounds."""
     return median(one / two for one, two in zip(slower, faster, strict=True))
+
+
+def shared_data(*parts: str) -> Path:
+    """A path below the folder of real data: `MANYVIEWS_DATA`, or `shared/data` beside the checkout. Nothing need be there."""
+    beside = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+    return Path(os.environ.get("MANYVIEWS_DATA", beside)).joinpath(*parts)

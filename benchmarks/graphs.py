@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _measure import interleaved, ratio
+from _measure import interleaved, ratio, shared_data
 from torch import Tensor
 
 from manyviews.engine.learner import Step
@@ -75,8 +74,7 @@ def main() -> None:
 
 
 def _cora() -> Path | None:
-    shared = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("MANYVIEWS_DATA", shared)) / "graphs" / "planetoid" / "Cora"
+    folder = shared_data("graphs", "planetoid", "Cora")
     return folder if folder.is_dir() else None
 
 

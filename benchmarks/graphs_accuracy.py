@@ -29,6 +29,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from _measure import shared_data
+
 
 @dataclass(frozen=True)
 class Case:
@@ -201,7 +203,7 @@ def a_case(word: str) -> tuple[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MANYVIEWS_DATA", "../shared/data")) / "graphs")
+    parser.add_argument("--data", type=Path, default=shared_data("graphs"))
     parser.add_argument("--out", type=Path, default=Path("graphs_accuracy.jsonl"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cases", nargs="+", type=a_case, metavar="CASE[:SEEDS]", help="Longest first. " + ", ".join(CASES))

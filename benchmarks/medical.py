@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _measure import interleaved, ratio
+from _measure import interleaved, ratio, shared_data
 
 SIDE, BATCH = 32, 16
 PIPELINES = ("monai Dataset", "monai CacheDataset", "monai PersistentDataset", "manyviews")
@@ -245,7 +245,7 @@ def found(data: Path, place: Path, quick: bool) -> list[str]:
 def main() -> None:
     """All pipelines, each in its own process, and the steps."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/medical/msd_hippocampus")
+    parser.add_argument("--data", type=Path, default=shared_data("medical", "msd_hippocampus"))
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--quick", action="store_true")

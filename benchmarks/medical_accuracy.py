@@ -26,6 +26,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from _measure import shared_data
+
 RECIPES = {"volume_fusion": 1200, "mae": 3000, "simclr": 800}
 """Recipe -> steps of pretraining."""
 GOAL = 0.02
@@ -188,7 +190,7 @@ def summary(done: list[dict[str, Any]]) -> dict[str, Any]:
 def arguments_given() -> argparse.Namespace:
     """The command line; `--quick` is small."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/medical/msd_hippocampus")
+    parser.add_argument("--data", type=Path, default=shared_data("medical", "msd_hippocampus"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path, help="folder of runs and cache; a temporary one where none is given")
     parser.add_argument("--device", default="cpu")

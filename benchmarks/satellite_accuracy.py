@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _measure import shared_data
 
 TILES = (8, 16)
 BASELINES = ("statistics", "rcf", "untrained")
@@ -299,9 +300,7 @@ def table(told: Mapping[str, Any]) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    given = os.environ.get("MANYVIEWS_DATA")
-    default = Path(given) / "satellite" if given else Path(__file__).parents[2] / "shared" / "data" / "satellite"
-    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--data", type=Path, default=shared_data("satellite"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--cases", nargs="+", default=["lulc", "leipzig", "merlin"], choices=["lulc", "leipzig", "merlin"])
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))

@@ -32,6 +32,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from _measure import shared_data
 from _speech_candidates import CANDIDATES
 
 PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0)
@@ -287,7 +288,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", nargs="?", choices=["inner", "final"], default="final")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MANYVIEWS_DATA", "../shared/data")) / "speech")
+    parser.add_argument("--data", type=Path, default=shared_data("speech"))
     parser.add_argument("--out", type=Path, default=None, help="JSON lines; default: speech_<stage>.jsonl")
     parser.add_argument("--inner", type=Path, default=Path("speech_inner.jsonl"), help="What `final` chooses by.")
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from _measure import interleaved, ratio
+from _measure import interleaved, ratio, shared_data
 from _plain_tjepa import PlainTJEPA, Size, batches
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -65,8 +64,7 @@ def main() -> None:
 
 
 def _adult() -> Path | None:
-    shared = Path(__file__).resolve().parents[2] / "shared" / "data"
-    table = Path(os.environ.get("MANYVIEWS_DATA", shared)) / "tabular" / "adult.csv"
+    table = shared_data("tabular", "adult.csv")
     return table if table.is_file() else None
 
 

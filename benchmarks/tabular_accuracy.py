@@ -27,6 +27,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from _measure import shared_data
+
 RECIPES = ("t_jepa", "t_jepa_vicreg", "lejepa", "masked_values", "scarf", "vime")
 FEW = 1000
 
@@ -245,7 +247,7 @@ def quick_data(folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MANYVIEWS_DATA", "../shared/data")) / "tabular")
+    parser.add_argument("--data", type=Path, default=shared_data("tabular"))
     parser.add_argument("--out", type=Path, default=Path("tabular_accuracy.jsonl"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3)

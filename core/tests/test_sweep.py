@@ -134,7 +134,7 @@ def test_a_trial_that_raises_waits_again(recipe: Path, tmp_path: Path, monkeypat
     write_plan(tmp_path, plan)
     enqueue(open_study(tmp_path, plan), plan)
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(worker, "pretrain", interrupted)

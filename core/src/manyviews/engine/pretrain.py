@@ -47,6 +47,7 @@ def pretrain(
     *,
     source: Source | None = None,
     resume: str | Path | None = None,
+    parent: Path | None = None,
     **overrides: Any,
 ) -> Run:
     """Pretrain an encoder as a recipe says.
@@ -55,6 +56,7 @@ def pretrain(
         recipe: A recipe's name (`tabular/t_jepa`), path, or a loaded one; None with `resume`.
         source: Data in memory, in place of what the recipe's `data` names.
         resume: A run folder to go on with, from its last checkpoint, by its own recipe.
+        parent: Folder of the run that this one is a part of (a sweep's), below which it stands in MLflow.
         overrides: Sections of the recipe: `data={"path": …}`, `train={"steps": 100}`.
 
     Returns:
@@ -67,11 +69,11 @@ def pretrain(
         if recipe is not None or overrides:
             raise UserError("a resumed run goes on by its own recipe: give `resume` alone")
         run = Run.open(resume)
-        return _train(run.recipe, run.folder.name, source, run)
+        return _train(run.recipe, run.folder.name, source, run, parent)
     if recipe is None:
         raise UserError("give a recipe, or a run folder as `resume`")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
-    return _train(resolve(loaded), loaded.title, source, None)
+    return _train(resolve(loaded), loaded.title, source, None, parent)
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -82,14 +84,14 @@ def check(recipe: Recipe) -> Recipe:
     return whole
 
 
-def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
+def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None, parent: Path | None) -> Run:
     with located(recipe), own_settings(recipe.train):
         fabric = make_fabric(recipe.train)
         with own_generators(fabric.device):
-            return _run(fabric, recipe, name, source, resumed)
+            return _run(fabric, recipe, name, source, resumed, parent)
 
 
-def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resumed: Run | None) -> Run:
+def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resumed: Run | None, parent: Path | None) -> Run:
     """What is wrong with recipe or data is found before other processes are started, and so said once."""
     build_terms(recipe, None)
     start = checkpoint.last(resumed.folder) if resumed else None
@@ -118,14 +120,14 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
         _warn_of_changes(manifest, source)
     run = resumed or _new_run(recipe, name, fabric)
     plan = _Pretraining(trainer, evaluation, best)
-    return _session(run, recipe, source, plan, resumed is not None).run_to_the_end()
+    return _session(run, recipe, source, plan, resumed is not None, parent).run_to_the_end()
 
 
-def _session(run: Run, recipe: Recipe, source: Source, plan: _Pretraining, resumed: bool) -> Session:
+def _session(run: Run, recipe: Recipe, source: Source, plan: _Pretraining, resumed: bool, parent: Path | None) -> Session:
     plugins = plugins_of(recipe)
     return Session(
         run,
-        _record(run, recipe, source, plugins),
+        _record(run, recipe, source, plugins, parent),
         recipe.track,
         source,
         plan.trainer,
@@ -147,7 +149,7 @@ def _report(run: Run, recipe: Recipe, source: Source, trainer: Trainer) -> Path:
     return write_report(run, recipe, source, trainer.plain.encoder)
 
 
-def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str]) -> RunRecord:
+def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str], parent: Path | None) -> RunRecord:
     track = recipe.track
     return RunRecord(
         experiment=(track.experiment if track else None) or recipe.domain,
@@ -155,6 +157,7 @@ def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str]
         recipe_yaml=to_yaml(recipe),
         params=flat_params(recipe.model_dump(mode="json", exclude={"track"})),
         tags=tags_of(recipe, source, plugins, track),
+        parent=parent,
     )
 
 

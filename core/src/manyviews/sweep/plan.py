@@ -32,8 +32,6 @@ class Plan(BaseModel):
     lower: bool
     trials: int
     seed: int
-    parent: str | None = None
-    """The sweep's own run in MLflow, below which its trials stand."""
 
 
 def require_optuna() -> None:

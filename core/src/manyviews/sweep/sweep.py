@@ -22,7 +22,7 @@ from manyviews.sweep.plan import ERROR, RUN, Plan, enqueue, open_study, read_pla
 from manyviews.sweep.space import RECIPE, Space
 from manyviews.sweep.worker import trial_recipe, work
 from manyviews.track.journal import Journal
-from manyviews.track.record import RunRecord
+from manyviews.track.record import FinalStatus, RunRecord
 from manyviews.track.tracker import Tracker, open_tracker
 
 COMPARISON = "comparison.txt"
@@ -72,14 +72,21 @@ def run_sweep(folder: Path, *, workers: int = 1, say: Say = print) -> list[Recor
     lock = _alone(folder)
     try:
         tracker = _start_tracking(folder, plan)
-        write_plan(folder, plan.model_copy(update={"parent": tracker.run_id if tracker else None}))
-        study = open_study(folder, plan)
-        if again := take_back_killed(study):
-            say(f"{again} trials were interrupted and are tried again")
-        enqueue(study, plan)
-        done = work(folder) if workers == 1 else _work_together(folder, plan, workers, say)
-        records = read_records((), folder)
-        _conclude(folder, plan, records, tracker, done, say)
+        status: FinalStatus = "FAILED"
+        try:
+            study = open_study(folder, plan)
+            if again := take_back_killed(study):
+                say(f"{again} trials were interrupted and are tried again")
+            enqueue(study, plan)
+            done = work(folder) if workers == 1 else _work_together(folder, plan, workers, say)
+            records = read_records((), folder)
+            _conclude(folder, plan, records, tracker, say)
+            status = "FINISHED" if done else "KILLED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            tracker.finish(status)
     finally:
         lock.release()
     return records
@@ -94,11 +101,9 @@ def _alone(folder: Path) -> FileLock:
     return lock
 
 
-def _start_tracking(folder: Path, plan: Plan) -> Tracker | None:
-    """The sweep's own run, where its recipes are tracked."""
+def _start_tracking(folder: Path, plan: Plan) -> Tracker:
+    """The sweep's own run; tracked where its recipes are."""
     first = trial_recipe(folder, plan, dict(plan.space.grid()[0]))
-    if first.track is None:
-        return None
     tracker = open_tracker(first.track, folder)
     varied = {key: ", ".join(values) for key, values in plan.space.choices.items()}
     varied |= {key: f"{span.low:g} to {span.high:g}" for key, span in plan.space.ranges.items()}
@@ -106,7 +111,7 @@ def _start_tracking(folder: Path, plan: Plan) -> Tracker | None:
         "sweep.metric": plan.metric,
         "sweep.trials": str(plan.trials),
     }
-    experiment = first.track.experiment or first.domain
+    experiment = (first.track.experiment if first.track else None) or first.domain
     tracker.start(RunRecord(experiment, plan.name, plan.model_dump_json(indent=1), params, {"manyviews.sweep": plan.name}))
     return tracker
 
@@ -155,7 +160,7 @@ def _tell_ended(folder: Path, plan: Plan, told: set[int], say: Say) -> None:
             say(f"trial {trial.number} failed: {' '.join(str(trial.user_attrs[ERROR]).split())}  ({values})")
 
 
-def _conclude(folder: Path, plan: Plan, records: list[Record], tracker: Tracker | None, done: bool, say: Say) -> None:
+def _conclude(folder: Path, plan: Plan, records: list[Record], tracker: Tracker, say: Say) -> None:
     """The comparison, kept beside the runs and with the sweep's run; the trials' values as its curve."""
     finished = [record for record in records if record.status == "FINISHED"]
     text = comparison(group_runs(finished), choose_metrics(finished, ())) if finished else "No trial has finished."
@@ -164,11 +169,8 @@ def _conclude(folder: Path, plan: Plan, records: list[Record], tracker: Tracker 
     for trial in failed:
         say(f"trial {trial.number} failed: {' '.join(str(trial.user_attrs[ERROR]).split())}")
     say(text)
-    if tracker is None:
-        return
     with Journal(folder) as journal:
         for trial in open_study(folder, plan).get_trials(deepcopy=False):
             if RUN in trial.user_attrs and trial.value is not None:
                 journal.log(trial.number, {f"sweep/{plan.metric}": trial.value})
     tracker.artifact(folder / COMPARISON)
-    tracker.finish("FINISHED" if done else "KILLED")

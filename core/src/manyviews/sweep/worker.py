@@ -20,7 +20,7 @@ from manyviews.sweep.space import RECIPE
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
-PARENT_TAG, SWEEP_TAG = "mlflow.parentRunId", "manyviews.sweep"
+SWEEP_TAG = "manyviews.sweep"
 
 
 def work(folder: Path, number: int = 0) -> bool:
@@ -38,7 +38,7 @@ def _run(folder: Path, plan: Plan, study: Study, trial: Trial) -> bool:
     from optuna.trial import TrialState
 
     try:
-        run = pretrain(trial_recipe(folder, plan, trial.params))
+        run = pretrain(trial_recipe(folder, plan, trial.params), parent=folder)
         if run.stopped is not None:
             give_back(study, trial)
             return False
@@ -54,12 +54,12 @@ def _run(folder: Path, plan: Plan, study: Study, trial: Trial) -> bool:
 
 
 def trial_recipe(folder: Path, plan: Plan, params: Mapping[str, object]) -> Recipe:
-    """The recipe of these values, its run in the sweep's folder and below the sweep's run in MLflow."""
+    """The recipe of these values, its run in the sweep's folder."""
     overrides = [*plan.space.overrides(params), f"train.folder={json.dumps(str(folder))}"]
     recipe = load_recipe(str(params[RECIPE]), overrides)
     if recipe.track is None:
         return recipe
-    tags = {SWEEP_TAG: plan.name, **({PARENT_TAG: plan.parent} if plan.parent else {}), **recipe.track.tags}
+    tags = {SWEEP_TAG: plan.name, **recipe.track.tags}
     return recipe.model_copy(update={"track": recipe.track.model_copy(update={"tags": tags})})
 
 

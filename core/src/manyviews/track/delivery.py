@@ -84,7 +84,7 @@ class Delivery:
         for told in in_hundreds([RunTag(name, value) for name, value in tags.items()]):
             client.log_batch(state.run_id, tags=told)
         client.log_text(state.run_id, state.recipe_yaml, "recipe.yaml")
-        self.file.change(described=True)
+        self.file.change(described=state.parent is None or parent is not None)  # told again once the parent is there
 
     def _parent(self) -> str | None:
         """The id of the run that this one is a part of; None where that is not in the store yet."""
