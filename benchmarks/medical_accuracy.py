@@ -6,9 +6,10 @@
 Each recipe is pretrained on the training volumes (80%) without labels; then its encoder is finetuned with few labelled
 volumes beside the same encoder from scratch: the same labels, steps, augmentation and head. Reported on the other volumes, at
 the files' own spacing, by the last step: nothing was chosen on them. Pretraining comes first, one process a recipe; then a
-process for each (recipe, seed, budget), `--jobs` at a time, 4 labels first. A line is written for each finished fit, and what
-has its lines is not run again; after `--within` seconds what still runs is ended, and the fits that it finished count. Prints a
-Markdown table and, as its last line, one JSON object.
+process for each (recipe, seed, budget), `--jobs` at a time, 4 labels first. A line is written for each fit within seconds of
+its end, in whatever order they end, so a study that is killed has lost none of them; a process that has all its lines is not
+run again. After `--within` seconds what still runs is ended, and the fits that it finished count. Prints a Markdown table and,
+as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -34,6 +35,10 @@ GOAL = 0.02
 """Gain in mean Dice with 4 labelled volumes."""
 UNET = {"volume_fusion", "simclr"}
 """Recipes of the same encoder, whose fits from scratch are the same ones."""
+LOOK = 2.0
+"""Seconds between two looks at which fits have ended."""
+Job = tuple[str, int, int]
+"""Recipe, labelled volumes, seed."""
 
 
 def pretrain(name: str, arguments: argparse.Namespace) -> None:
@@ -60,14 +65,14 @@ def finetune(name: str, labels: int, seed: int, run: str, arguments: argparse.Na
 
     steps = arguments.finetune_steps
     train = {"steps": steps, "batch_size": 4, "seed": seed, "checkpoint_every": 1_000_000, **common(arguments)}
-    train |= {"folder": str(place_of(arguments, name, labels, seed))}
+    train |= {"folder": str(place_of(arguments, (name, labels, seed)))}
     mv.finetune(
         run,
         task={"name": "medical/segmentation"},
         data={"crops": 1},
         labels=[labels],
         subsets=arguments.subsets,
-        scratch=name not in UNET or name == "volume_fusion",
+        scratch="from scratch" in arms_of(name),
         choose="last",
         every=steps,
         optim={"lr": 4e-3 if name in UNET else 1e-3},
@@ -83,9 +88,14 @@ def common(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"device": arguments.device, "threads": 1, "watch_every": 1_000_000, "precision": precision}
 
 
-def place_of(arguments: argparse.Namespace, name: str, labels: int, seed: int) -> Path:
+def arms_of(name: str) -> tuple[str, ...]:
+    """What is finetuned for a recipe."""
+    return ("pretrained",) if name in UNET and name != "volume_fusion" else ("pretrained", "from scratch")
+
+
+def place_of(arguments: argparse.Namespace, job: Job) -> Path:
     """Where a job's fits are kept."""
-    place: Path = arguments.work / "fits" / f"{name}-{labels}-{seed}"
+    place: Path = arguments.fits / "-".join(map(str, job))
     return place
 
 
@@ -114,6 +124,8 @@ def in_its_own_process(arguments: argparse.Namespace, *job: str) -> dict[str, An
         arguments.device,
         "--work",
         str(arguments.work),
+        "--fits",
+        str(arguments.fits),
     ]
     for name in ("pretrain_steps", "finetune_steps", "subsets", "channels"):
         words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
@@ -135,33 +147,55 @@ def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     done = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.is_file() else []
     done = [fit for fit in done if "error" not in fit]
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        runs = dict(
-            zip(arguments.recipes, pool.map(lambda n: in_its_own_process(arguments, n), arguments.recipes), strict=True)
-        )
+        said = pool.map(lambda name: in_its_own_process(arguments, name), arguments.recipes)
+        runs = dict(zip(arguments.recipes, said, strict=True))
         for name, run in runs.items():
             print(name, run, file=sys.stderr, flush=True)
             done += [{"recipe": name, **run}] if "error" in run else []
         jobs = [(n, k, s) for k in arguments.labels for s in range(arguments.seeds) for n in arguments.recipes]
-        left = [job for job in jobs if "run" in runs[job[0]] and not has(done, *job)]
-        for (name, labels, seed), results in zip(left, pool.map(lambda j: fits(arguments, runs, *j), left), strict=True):
-            for result in results:
-                done.append({"recipe": name, "labels": labels, "seed": seed, **result, "pretraining": runs[name]})
-                with arguments.out.open("a") as file:
-                    file.write(json.dumps(done[-1]) + "\n")
+        left = [job for job in jobs if "run" in runs[job[0]] and not complete(done, job, arguments.subsets)]
+        fits = {pool.submit(in_its_own_process, arguments, *map(str, job), runs[job[0]]["run"]): job for job in left}
+        pending = set(fits)
+        while pending:
+            ended, pending = wait(pending, timeout=LOOK)
+            keep(arguments, done, [line for job in left for line in finished(arguments, job)], runs)
+            keep(arguments, done, [error for future in ended for error in errors(future, fits[future])], runs)
     return done
 
 
-def fits(arguments: argparse.Namespace, runs: dict[str, Any], name: str, labels: int, seed: int) -> list[dict[str, Any]]:
-    """The finished fits of one job, and what ended it before its time."""
-    said = in_its_own_process(arguments, name, str(labels), str(seed), runs[name]["run"])
-    found = sorted(place_of(arguments, name, labels, seed).glob("*/parts/*/result.json"))
-    results = [{**json.loads(path.read_text()), "seed": seed} for path in found]
-    return results + ([said] if "error" in said else [])
+def finished(arguments: argparse.Namespace, job: Job) -> list[dict[str, Any]]:
+    """The fits that a job has finished so far."""
+    name, labels, seed = job
+    found = sorted(place_of(arguments, job).glob("*/parts/*/result.json"))
+    return [{"recipe": name, "labels": labels, **json.loads(path.read_text()), "seed": seed} for path in found]
 
 
-def has(done: list[dict[str, Any]], name: str, labels: int, seed: int) -> bool:
-    """Whether a job has lines already."""
-    return any((d["recipe"], d.get("labels"), d.get("seed")) == (name, labels, seed) for d in done)
+def errors(future: Future[dict[str, Any]], job: Job) -> list[dict[str, Any]]:
+    """What ended a job before its time, if anything."""
+    said = future.result()
+    return [dict(zip(("recipe", "labels", "seed"), job, strict=True)) | said] if "error" in said else []
+
+
+def keep(arguments: argparse.Namespace, done: list[dict[str, Any]], lines: list[dict[str, Any]], runs: dict[str, Any]) -> None:
+    """Writes down what has no line yet."""
+    known = {fit_of(line) for line in done}
+    for line in lines:
+        if fit_of(line) in known:
+            continue
+        done.append({**line, "pretraining": runs[line["recipe"]]})
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(done[-1]) + "\n")
+
+
+def fit_of(line: dict[str, Any]) -> tuple[Any, ...]:
+    """Which fit a line is about; an error is about none, but of a job."""
+    return tuple(line.get(key) for key in ("recipe", "labels", "seed", "arm", "subset"))
+
+
+def complete(done: list[dict[str, Any]], job: Job, subsets: int) -> bool:
+    """Whether each fit of a job has its line."""
+    known = {fit_of(line) for line in done}
+    return all((*job, arm, subset) in known for arm in arms_of(job[0]) for subset in range(subsets))
 
 
 def summary(done: list[dict[str, Any]]) -> dict[str, Any]:
@@ -204,7 +238,8 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--channels", type=int, default=0, help="of the U-Net; 0: the recipe's own")
     parser.add_argument("--within", type=float, default=86_400.0, help="seconds of all")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--job", nargs="+")
+    parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--fits", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.began = time.monotonic()
     if given.quick and not given.job:
@@ -223,6 +258,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         given.work = given.work or Path(place)
         given.out = given.out or Path(place) / "results.jsonl"
+        given.work.mkdir(parents=True, exist_ok=True)
+        given.fits = Path(tempfile.mkdtemp(prefix="fits-", dir=given.work))
         if not given.data.is_dir():
             print(json.dumps({"benchmark": "medical_accuracy", "skipped": f"no data at {given.data}"}))
             return
