@@ -1,19 +1,25 @@
 """What pretraining brings on satellite images, beside image statistics, random convolutional features and untrained nets.
 
     python benchmarks/satellite_accuracy.py --data DATA/satellite --out results.jsonl [--cases lulc leipzig merlin]
-    python benchmarks/satellite_accuracy.py --device cuda --jobs 14 --seeds 1 --steps 1000
+    python benchmarks/satellite_accuracy.py --device cuda --jobs 6
     python benchmarks/satellite_accuracy.py --quick
+
+A piece of work (a method, a tile size, a seed) is a process of its own; its line is written when it is finished, the longest
+are begun first, and a piece that has its line in `--out` is not done again: the same command goes on after an interruption.
+A piece that failed has a line that says why, and is done again.
 
 Land cover of pixels (`lulc`: eo-learn's Sentinel-2 stack, five dates together, and its map; `leipzig`: Sentinel-2 and 97
 points): a tile around each labelled pixel is embedded, and a linear probe says what grows there. Pretraining sees all of the
 scene and no label. Splits are drawn by blocks of ground, anew for each of `--splits` seeds; in `lulc` training tiles that
 reach into held-out blocks are left out. Each method has the tile size and the pooling that are best on the validation
-splits; test splits choose nothing.
+splits, and so has `chosen` its method; test splits choose nothing. Image statistics choose among single pixels too.
+Differences from each baseline are taken split by split.
 
-Speckle (`merlin`): single-look speckle is simulated over five bands of a Landsat scene as the training set, and over a
-sixth, near infrared, as the test: PSNR, SSIM, ratio image, ENL of the most homogeneous square.
+Speckle (`merlin`): single-look speckle is simulated over five bands of the upper part of a Landsat scene as the training set,
+and over the sixth band, near infrared, of the rest as the test: PSNR, SSIM, ratio image, ENL of the most homogeneous square.
+Beside it the mean over a square of pixels, of the size that has the best PSNR on the test itself.
 
-A line is written for each finished piece; prints a Markdown table and, as its last line, one JSON object.
+Prints a Markdown table and, as its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +41,8 @@ import numpy as np
 from _measure import shared_data
 
 TILES = (8, 16)
+SMALLER = (1, 4)
+"""Tiles of image statistics alone: encoders see four patches a side."""
 BASELINES = ("statistics", "rcf", "untrained")
 RECIPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "satmae": ("satellite/satmae", {"objective": {"width": 64, "depth": 2}}),
@@ -109,7 +117,7 @@ def land_cover(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str
         for pool in ("mean",) if encoder is None else ("mean", "centre"):
             if isinstance(encoder, TileEncoder):
                 encoder.pool = pool
-            told.append({**job, "split": split, "pool": pool, **judged(encoder, source), "cpu_s": round(seconds)})
+            told.append({"split": split, "pool": pool, **judged(encoder, source), "cpu_s": round(seconds)})
     return told
 
 
@@ -131,8 +139,9 @@ def judged(encoder: Any, source: Any) -> dict[str, Any]:
 
 
 def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, Any]]:
-    """Train on speckle over five bands, despeckle a sixth."""
+    """Train on speckle over five bands, despeckle the sixth on other ground."""
     import rasterio
+    from scipy.ndimage import uniform_filter
 
     import manyviews as mv
     from manyviews.engine.load import load_trained
@@ -149,9 +158,10 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
         (folder / "train").mkdir()
         for number, band in enumerate(bands[[0, 1, 2, 4, 5]]):
             for draw in range(job["draws"]):
-                write_slc(folder / "train" / f"S1A_VV_{number}{draw}.tif", band**2, 1000 * job["seed"] + 10 * number + draw)
-        clean = bands[3]
-        test = write_slc(folder / "S1A_VV_test.tif", clean**2, 77)
+                seed = 1000 * job["seed"] + 10 * number + draw
+                write_slc(folder / "train" / f"S1A_VV_{number}{draw}.tif", band[:TRAINED_ROWS] ** 2, seed)
+        clean = bands[3, TRAINED_ROWS:]
+        test = write_slc(folder / "S1A_VV_test.tif", clean**2, 777_000 + job["seed"])
         begun = time.process_time()
         run = mv.pretrain(
             "satellite/merlin",
@@ -175,12 +185,16 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
     area = slice(row, row + SQUARE), slice(col, col + SQUARE)
     amplitude = np.sqrt(found)
     scores = {"ratio_mean": ratio_mean(noisy**2, found), "enl_clean": enl(clean[area] ** 2)}
-    for name, image in (("_noisy", noisy), ("", amplitude)):
+    boxes = [np.sqrt(uniform_filter(noisy**2, size)) for size in (3, 5, 7, 9)]
+    box = max(boxes, key=lambda image: psnr(image, clean))
+    for name, image in (("_noisy", noisy), ("", amplitude), ("_box", box)):
         own = {"psnr": psnr(image, clean), "ssim": ssim(image, clean), "enl": enl(image[area] ** 2)}
         scores |= {f"{key}{name}": value for key, value in own.items()}
-    return [{**job, **{key: round(float(value), 4) for key, value in scores.items()}, "cpu_s": round(seconds)}]
+    return [{**{key: round(float(value), 4) for key, value in scores.items()}, "cpu_s": round(seconds)}]
 
 
+TRAINED_ROWS = 216
+"""Of 352: the rest is ground that no training band shows."""
 SQUARE = 24
 
 
@@ -195,120 +209,153 @@ def homogeneous(clean: np.ndarray) -> tuple[int, int]:
     return min(places, key=variation)
 
 
-def jobs_of(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The pieces of work."""
-    quick = arguments.quick
-    made: list[dict[str, Any]] = []
+Job = dict[str, Any]
+Line = Mapping[str, Any]
+
+
+def jobs_of(arguments: argparse.Namespace) -> list[Job]:
+    """The pieces of work, the longest first."""
+    quick, made = arguments.quick, []
+    splits, seeds = (2, 1) if quick else (arguments.splits, arguments.seeds)
     for case in arguments.cases:
         if case == "merlin":
-            size = {"channels": 8, "pools": 2, "tile": 64, "steps": 60, "batch": 4, "draws": 1, "lr": 3e-3}
-            full = {
-                "channels": 48,
-                "pools": 5,
-                "tile": 128,
-                "steps": arguments.merlin_steps,
-                "batch": 12,
-                "draws": 3,
-                "lr": 1e-3,
-            }
-            small = {
-                "channels": 16,
-                "pools": 3,
-                "tile": 64,
-                "steps": arguments.merlin_steps,
-                "batch": 8,
-                "draws": 2,
-                "lr": 2e-3,
-            }
-            made.append({"case": case, "seed": 0, **(size if quick else small if arguments.small else full)})
+            size = MERLIN["quick" if quick else "small" if arguments.small else "full"]
+            steps = {} if quick else {"steps": arguments.merlin_steps}
+            made += [{"case": case, "seed": seed, **size, **steps} for seed in range(1 if quick else arguments.merlin_seeds)]
             continue
-        splits = 2 if quick else arguments.splits
         for tile in TILES[:1] if quick else TILES:
-            made += [{"case": case, "method": method, "tile": tile, "seed": 0, "splits": splits} for method in BASELINES]
+            own = {"case": case, "tile": tile, "splits": splits}
+            steps = {"steps": 20 if quick else arguments.steps}
             for method in ("satmae",) if quick else arguments.methods:
-                made += [
-                    {
-                        "case": case,
-                        "method": method,
-                        "tile": tile,
-                        "seed": seed,
-                        "splits": splits,
-                        "steps": 20 if quick else arguments.steps,
-                    }
-                    for seed in range(1 if quick else arguments.seeds)
-                ]
-    return made
+                made += [{**own, "method": method, "seed": seed, **steps} for seed in range(seeds)]
+            made += [{**own, "method": method, "seed": seed} for method in ("rcf", "untrained") for seed in range(seeds)]
+        tiles = TILES[:1] if quick else SMALLER + TILES
+        made += [{"case": case, "tile": tile, "splits": splits, "method": "statistics", "seed": 0} for tile in tiles]
+    return sorted(made, key=_length)
 
 
-def work(job: Mapping[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+MERLIN: Mapping[str, Mapping[str, Any]] = {
+    "full": {"channels": 48, "pools": 5, "tile": 128, "batch": 12, "draws": 3, "lr": 1e-3},
+    "small": {"channels": 16, "pools": 3, "tile": 64, "batch": 8, "draws": 2, "lr": 2e-3},
+    "quick": {"channels": 8, "pools": 2, "tile": 64, "batch": 4, "draws": 1, "lr": 3e-3, "steps": 60},
+}
+
+
+def _length(job: Line) -> tuple[bool, bool, bool, int]:
+    """What is longer sorts before: speckle, then what trains, five dates before one, large tiles before small."""
+    return job["case"] != "merlin", "steps" not in job, job["case"] != "lulc", -job["tile"]
+
+
+def work(job: Job, arguments: argparse.Namespace) -> Line:
     """One piece in a process of its own; what fails or takes too long has a line that says so."""
     words = [sys.executable, __file__, "--data", str(arguments.data), "--device", arguments.device, "--one", json.dumps(job)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=arguments.limit, env=environment)
     except subprocess.TimeoutExpired:
-        return [{**job, "error": f"took longer than {arguments.limit:g} s"}]
+        return {"job": job, "error": f"took longer than {arguments.limit:g} s"}
     if done.returncode:
-        return [{**job, "error": (done.stderr.strip().splitlines() or ["?"])[-1]}]
-    lines: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+        return {"job": job, "error": "\n".join(done.stderr.strip().splitlines()[-8:]) or f"exit status {done.returncode}"}
+    return {"job": job, "records": json.loads(done.stdout.strip().splitlines()[-1])}
+
+
+def work_all(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> list[Line]:
+    """What has no line yet, `--jobs` at a time; the lines of all these pieces."""
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
+    lines = [line for line in lines if "records" in line and line["job"] in jobs]
+    finished = [line["job"] for line in lines]
+    with out.open("a", encoding="utf-8") as file, ThreadPoolExecutor(arguments.jobs) as pool:
+        for done in as_completed([pool.submit(work, job, arguments) for job in jobs if job not in finished]):
+            lines.append(line := done.result())
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            print(f"{line['job']}: {line.get('error', 'done')}", file=sys.stderr, flush=True)
     return lines
 
 
-def summary(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """For each method the tile size that is best on the validation splits, and its test scores over splits."""
+def summary(records: Sequence[Line]) -> dict[str, Any]:
+    """For each method the form that is best on the validation splits; `chosen`: the pretrained method that is."""
     told: dict[str, Any] = {}
-    for case in dict.fromkeys(line["case"] for line in lines if "method" in line):
-        for method in dict.fromkeys(line["method"] for line in lines if line.get("method") and line["case"] == case):
-            own = [line for line in lines if line["case"] == case and line.get("method") == method and "error" not in line]
-            if not own:
-                continue
-            best = max(sorted({(line["tile"], line["pool"]) for line in own}), key=lambda form: _valid(own, form))
-            chosen = [line for line in own if (line["tile"], line["pool"]) == best]
-            entry: dict[str, Any] = {"tile": best[0], "pool": best[1], "runs": len(chosen)}
-            for key in ("test_accuracy", "test_balanced_accuracy", "test_macro_f1"):
-                values = np.array([line[key] for line in chosen])
-                splits = {line["split"] for line in chosen}
-                by_split = [np.mean([line[key] for line in chosen if line["split"] == split]) for split in splits]
-                entry[key] = round(100 * float(values.mean()), 2)
-                entry[f"{key}_std"] = round(100 * float(np.std(by_split, ddof=1)) if len(by_split) > 1 else 0.0, 2)
-            told[f"{case}/{method}"] = entry
-    for line in lines:
-        if line["case"] == "merlin" and "error" not in line:
-            told["merlin"] = {key: line[key] for key in line if key not in ("case", "seed")}
-            told["merlin"]["psnr_gain"] = round(line["psnr"] - line["psnr_noisy"], 2)
-            told["merlin"]["enl_gain"] = round(line["enl"] / line["enl_noisy"], 1)
+    for case in dict.fromkeys(record["case"] for record in records if "method" in record):
+        forms: dict[str, dict[tuple[int, str], list[Line]]] = {}
+        for record in records:
+            if record["case"] == case:
+                forms.setdefault(record["method"], {}).setdefault((record["tile"], record["pool"]), []).append(record)
+        best = {method: max(own, key=lambda form: (_valid(own[form]), form)) for method, own in sorted(forms.items())}
+        trained = [method for method in best if method not in BASELINES]
+        for method, form in best.items():
+            told[f"{case}/{method}"] = _scores(form, forms[method][form])
+        if trained:
+            method = max(trained, key=lambda name: _valid(forms[name][best[name]]))
+            found = forms[method][best[method]]
+            over = {name: _beside(found, forms[name][best[name]]) for name in BASELINES if name in best}
+            told[f"{case}/chosen"] = {"method": method, **_scores(best[method], found), "over": over}
+    speckle = [record for record in records if record["case"] == "merlin"]
+    if speckle:
+        keys = [key for key in speckle[0] if key.partition("_")[0] in ("psnr", "ssim", "enl", "ratio", "cpu")]
+        entry = {key: round(float(np.mean([record[key] for record in speckle])), 3) for key in keys}
+        gains = [record["psnr"] - record["psnr_noisy"] for record in speckle]
+        told["merlin"] = {"runs": len(speckle), **entry, "psnr_gain": round(float(np.mean(gains)), 2)}
+        told["merlin"]["enl_gain"] = round(float(np.mean([record["enl"] / record["enl_noisy"] for record in speckle])), 1)
     return told
 
 
-def _valid(lines: Sequence[Mapping[str, Any]], form: tuple[int, str]) -> float:
-    return float(np.mean([line["valid_balanced_accuracy"] for line in lines if (line["tile"], line["pool"]) == form]))
+SCORES = ("test_accuracy", "test_balanced_accuracy", "test_macro_f1")
 
 
-def table(told: Mapping[str, Any]) -> str:
+def _valid(records: Sequence[Line]) -> float:
+    return float(np.mean([record["valid_balanced_accuracy"] for record in records]))
+
+
+def _by_split(records: Sequence[Line], score: str) -> dict[int, float]:
+    """In percent, of all seeds together."""
+    splits = sorted({record["split"] for record in records})
+    return {split: 100 * float(np.mean([one[score] for one in records if one["split"] == split])) for split in splits}
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    return round(float(np.mean(values)), 2), round(float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, 2)
+
+
+def _scores(form: tuple[int, str], records: Sequence[Line]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"tile": form[0], "pool": form[1], "runs": len(records), "valid": round(100 * _valid(records), 2)}
+    for score in SCORES:
+        entry[score], entry[f"{score}_std"] = _spread(list(_by_split(records, score).values()))
+    return entry
+
+
+def _beside(records: Sequence[Line], baseline: Sequence[Line]) -> dict[str, Any]:
+    """How much better in balanced accuracy, split by split: mean and deviation, and in how many splits of those there are."""
+    score = "test_balanced_accuracy"
+    one, other = _by_split(records, score), _by_split(baseline, score)
+    gains = [one[split] - other[split] for split in one if split in other]
+    gain, deviation = _spread(gains)
+    return {"gain": gain, "std": deviation, "better": sum(each > 0 for each in gains), "of": len(gains)}
+
+
+def table(told: Line) -> str:
     """Markdown."""
     lines = ["| case | tile, pooling | accuracy | balanced accuracy | macro F1 |", "|---|---|---|---|---|"]
     for name, entry in told.items():
         if name != "merlin":
-            scores = " | ".join(
-                f"{entry[key]:.1f} ± {entry[key + '_std']:.1f}"
-                for key in ("test_accuracy", "test_balanced_accuracy", "test_macro_f1")
-            )
+            scores = " | ".join(f"{entry[key]:.1f} ± {entry[key + '_std']:.1f}" for key in SCORES)
             lines.append(f"| {name} | {entry['tile']}, {entry['pool']} | {scores} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=shared_data("satellite"))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("satellite_accuracy.jsonl"), help="JSON, a line a piece")
     parser.add_argument("--cases", nargs="+", default=["lulc", "leipzig", "merlin"], choices=["lulc", "leipzig", "merlin"])
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1, help="pieces at a time")
+    parser.add_argument("--seeds", type=int, default=2, help="of encoders, trained or not")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--merlin-seeds", type=int, default=1)
     parser.add_argument("--merlin-steps", type=int, default=1500)
     parser.add_argument("--small", action="store_true", help="MERLIN's net smaller than published, for CPUs")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds of a piece")
@@ -317,28 +364,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         job = json.loads(arguments.one)
-        lines = (
-            merlin(job, arguments.data, arguments.device)
-            if job["case"] == "merlin"
-            else land_cover(job, arguments.data, arguments.device)
-        )
-        print(json.dumps(lines))
+        print(json.dumps((merlin if job["case"] == "merlin" else land_cover)(job, arguments.data, arguments.device)))
         return
-    lines = []
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for told in pool.map(
-            lambda job: work(job, arguments), sorted(jobs_of(arguments), key=lambda job: job["case"] != "merlin")
-        ):
-            lines += told
-            if arguments.out is not None:
-                with arguments.out.open("a", encoding="utf-8") as file:
-                    file.writelines(json.dumps(line) + "\n" for line in told)
-    found = summary(lines)
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "quick.jsonl" if arguments.quick else arguments.out
+        lines = work_all(jobs_of(arguments), arguments, out)
+    found = summary([{**line["job"], **record} for line in lines for record in line.get("records", [])])
     print(table(found))
-    for line in lines:
-        if "error" in line:
-            print(f"failed: {line}", file=sys.stderr)
-    print(json.dumps(found))
+    print(json.dumps({"errors": [line for line in lines if "error" in line], "results": found}))
 
 
 if __name__ == "__main__":
