@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from manyviews import distributed
 from manyviews.encoder import Encoder
 from manyviews.errors import UserError
+from manyviews.moving import taken
 from manyviews.nets.heads import Prototypes
 from manyviews.objective import Branch, Loss, Objective
 from manyviews.objectives.gate import LossGate
@@ -70,7 +71,7 @@ def correction_losses(
     """
     logits = scale * cosines
     with torch.no_grad():
-        answer = logits[list(seen)].mean(0)
+        answer = taken(logits, 0, seen).mean(0)
         target = (answer / sharpen).softmax(-1)
     losses = -(target * logits.log_softmax(-1)).sum(-1).mean(0)
     return answer.softmax(-1).amax(-1) > sure, losses

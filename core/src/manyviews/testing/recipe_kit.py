@@ -23,6 +23,7 @@ from manyviews.recipe.model import Recipe
 from manyviews.testing.bench import Bench
 from manyviews.testing.kit import Kit
 from manyviews.testing.subject import Meeting
+from manyviews.testing.waits import waits_of
 
 RECIPE_STEPS = 6
 MEETING_STEPS = 8
@@ -62,14 +63,19 @@ class RecipeKit(Kit):
         resumed = losses(pretrain(resume=run.folder))
         assert resumed == whole, f"uninterrupted {whole}, resumed {resumed}: something learnt is not in the checkpoint"
 
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-    def test_a_step_on_an_accelerator_waits_for_nothing(self, case: str, bench: Bench, tmp_path: Path) -> None:
+    def test_a_step_waits_for_nothing(self, case: str, device: str, bench: Bench, tmp_path: Path) -> None:
+        """Of an accelerator's: on the CPU by what the step would do there."""
         recipe = small(case, bench, tmp_path, evaluate=False)
-        source, device = build_source(recipe), torch.device("cuda")
+        source = build_source(recipe)
         model, order = model_of(recipe, source), order_of(recipe, source)
         prepare(source, order, model)
         batch = source.batch(next(order.batches(0, 1)))
-        model, batch, generator = model.to(device), batch.to(device), torch.Generator(device)
+        if device == "cpu":
+            found = waits_of(model, batch)
+            assert not found, "on an accelerator the step would wait:\n" + "\n".join(found)
+            return
+        there = torch.device(device)
+        model, batch, generator = model.to(there), batch.to(there), torch.Generator(there)
         for mode in ("default", "error"):  # what is set up at the first step may wait
             torch.cuda.set_sync_debug_mode(mode)
             try:

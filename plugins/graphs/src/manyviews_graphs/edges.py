@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from manyviews_graphs.nets.links import Links
+from manyviews_graphs.nets.links import Links, counted
 
 with warnings.catch_warnings():  # torch says once a process that CSR tensors are in beta: here, where nobody hears it
     warnings.simplefilter("ignore", UserWarning)
@@ -47,7 +47,7 @@ class Edges:
     @cached_property
     def pointer(self) -> Int[Tensor, "nodes_and_one"]:
         """CSR row pointer: the edges into node i are those from `pointer[i]` to `pointer[i + 1]`."""
-        counts = torch.bincount(self.target, minlength=self.nodes)
+        counts = counted(self.target, self.nodes)
         return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
     @cached_property
@@ -68,7 +68,7 @@ class Edges:
     @cached_property
     def out_degree(self) -> Int[Tensor, "nodes"]:
         """Edges out of each node."""
-        return torch.bincount(self.source, minlength=self.nodes)
+        return counted(self.source, self.nodes)
 
     @cached_property
     def looped(self) -> Edges:

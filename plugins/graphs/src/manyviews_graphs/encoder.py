@@ -70,8 +70,7 @@ class GraphEncoder(Encoder, ABC):
         """The nodes `wanted` (None: all), from what stands at each node."""
 
     def _shown(self, view: View) -> Nodes:
-        hidden = None if view.hidden is None else view.hidden.where[0]
-        return shown(view.batch, hidden, self.mask_token)
+        return shown(view.batch, view.hidden, self.mask_token)
 
     def _pooled(
         self,

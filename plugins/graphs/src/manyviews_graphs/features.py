@@ -16,13 +16,27 @@ def dense_rows(x: Float[Tensor, "nodes channels"], index: Int[Tensor, "rows"]) -
     return _scattered(x, index)
 
 
-def take_rows(x: Float[Tensor, "nodes channels"], index: Int[Tensor, "rows"]) -> Float[Tensor, "rows channels"]:
-    """These rows of `x` in the layout of `x`. On an accelerator, sparse rows make the host wait: it must know their size."""
+def take_rows(
+    x: Float[Tensor, "nodes channels"], index: Int[Tensor, "rows"], entries: int | None = None
+) -> Float[Tensor, "rows channels"]:
+    """These rows of `x` in the layout of `x`.
+
+    Args:
+        x: Dense or sparse.
+        index: Which rows.
+        entries: Of all these rows together, where that is known; else an accelerator is asked for it, which waits.
+    """
     if x.layout == torch.strided:
         return x[index]
-    counts, entries = _entries(x, index)
+    counts, places = _entries(x, index, entries)
     pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return _csr(pointer, x.col_indices()[entries], x.values()[entries], len(index), x.shape[1])
+    return _csr(pointer, x.col_indices()[places], x.values()[places], len(index), x.shape[1])
+
+
+def rows_of(x: Float[Tensor, "nodes channels"]) -> Tensor:
+    """The row of each entry of a sparse matrix."""
+    rows = torch.arange(x.shape[0], device=x.device)
+    return rows.repeat_interleave(x.crow_indices().diff(), output_size=x.values().shape[0])
 
 
 def row_normalise(x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "nodes channels"]:
@@ -57,13 +71,15 @@ def _scattered(x: Tensor, index: Int[Tensor, "rows"]) -> Tensor:
     return dense[place[index]]  # an index that comes again finds the one place its row was written to
 
 
-def _entries(x: Tensor, index: Int[Tensor, "rows"]) -> tuple[Int[Tensor, "rows"], Int[Tensor, "entries"]]:
+def _entries(
+    x: Tensor, index: Int[Tensor, "rows"], entries: int | None = None
+) -> tuple[Int[Tensor, "rows"], Int[Tensor, "entries"]]:
     """How many entries each row has, and where they stand."""
     starts = x.crow_indices()[index]
     counts = x.crow_indices()[index + 1] - starts
     shifts = starts - (counts.cumsum(0) - counts)
-    entries = torch.repeat_interleave(shifts, counts)
-    return counts, entries + torch.arange(len(entries), device=entries.device)
+    places = torch.repeat_interleave(shifts, counts, output_size=entries)
+    return counts, places + torch.arange(len(places), device=places.device)
 
 
 def _csr(pointer: Tensor, columns: Tensor, values: Tensor, rows: int, channels: int) -> Tensor:

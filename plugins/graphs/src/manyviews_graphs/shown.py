@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from manyviews.mask import Mask
 from manyviews_graphs.batch import GraphBatch
-from manyviews_graphs.features import take_rows
+from manyviews_graphs.features import rows_of, take_rows
 from manyviews_graphs.nets.rows import Nodes, Rows
 
 
-def shown(batch: GraphBatch, hidden: Bool[Tensor, "nodes"] | None, token: Float[Tensor, "channels"]) -> Nodes:
+def shown(batch: GraphBatch, hidden: Mask | None, token: Float[Tensor, "channels"]) -> Nodes:
     """Dense features as rows, sparse ones as `Rows`, of the type of `token`.
 
     Args:
@@ -20,11 +21,16 @@ def shown(batch: GraphBatch, hidden: Bool[Tensor, "nodes"] | None, token: Float[
         token: What stands at a withheld node.
     """
     if batch.x.layout == torch.strided:
-        return _dense(batch, hidden, token)
+        return _dense(batch, None if hidden is None else hidden.where[0], token)
     x = batch.x.to(token.dtype)
     if hidden is None:
         return Rows(x, token, torch.empty(0, dtype=torch.long, device=x.device))
-    masked = hidden if batch.stand_ins is None else hidden & (batch.stand_ins < 0)
+    masked = hidden.where[0]
+    if batch.stand_ins is None and x.device.type != "cpu":  # as many entries as before, so that nobody asks for their number
+        values = x.values().masked_fill(masked[rows_of(x)], 0)
+        emptied = torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False)
+        return Rows(emptied, token, hidden.index(batch.lengths))
+    masked = masked if batch.stand_ins is None else masked & (batch.stand_ins < 0)
     seen = (~masked).nonzero().squeeze(1)
     return Rows(_spread(take_rows(x, _features_of(batch)[seen]), seen, x.shape[0]), token, masked.nonzero().squeeze(1))
 

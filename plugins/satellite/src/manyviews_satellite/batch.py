@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from manyviews.moving import constant, moved
+from manyviews.moving import constant, moved, taken
 from manyviews_satellite.spec import TileSpec
 
 
@@ -70,13 +70,13 @@ class TileBatch:
 
     def at_dates(self, dates: list[int]) -> TileBatch:
         """Some of the dates, in this order."""
-        valid = None if self.valid is None else self.valid[:, dates]
+        valid = None if self.valid is None else taken(self.valid, 1, dates)
         return replace(
             self,
-            pixels=self.pixels[:, dates],
-            scale=self.scale[:, dates],
-            offset=self.offset[:, dates],
-            time=self.time[:, dates],
+            pixels=taken(self.pixels, 1, dates),
+            scale=taken(self.scale, 1, dates),
+            offset=taken(self.offset, 1, dates),
+            time=taken(self.time, 1, dates),
             valid=valid,
         )
 
@@ -84,9 +84,9 @@ class TileBatch:
         """Some of the bands, by their places here."""
         return replace(
             self,
-            pixels=self.pixels[:, :, kept],
-            scale=self.scale[:, :, kept],
-            offset=self.offset[:, :, kept],
+            pixels=taken(self.pixels, 2, kept),
+            scale=taken(self.scale, 2, kept),
+            offset=taken(self.offset, 2, kept),
             bands=tuple(self.bands[place] for place in kept),
         )
 

@@ -14,6 +14,7 @@ from manyviews.encoder import Encoder
 from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
+from manyviews.moving import constant, taken
 from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews_satellite.batch import TileBatch
@@ -82,8 +83,8 @@ class TileEncoder(Encoder, ABC):
         for number, places in self.present(batch):
             bands = self.groups[number].bands
             whole = content.new_full((*content.shape[:2], most, *content.shape[3:]), torch.nan)
-            whole[:, :, [bands.index(batch.bands[place]) for place in places]] = content[:, :, places]
-            parts.append(whole)
+            own = constant([bands.index(batch.bands[place]) for place in places], content.device, torch.long)
+            parts.append(whole.index_copy(2, own, taken(content, 2, places)))
         every = torch.stack(parts, dim=2)
         cells = rearrange(every, "b d g c (h p) (w q) -> (b d g h w) (p q c)", p=patch, q=patch)
         return cells[tokens]

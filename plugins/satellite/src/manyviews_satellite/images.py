@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manyviews.encoding import Encoding
+from manyviews.moving import taken
 from manyviews.view import View
 from manyviews_satellite.encoder import Pool, TileEncoder
 from manyviews_satellite.groups import Group
@@ -37,7 +38,7 @@ class BandConv(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Float[Tensor, "images given rows cols"], bands: tuple[int, ...]) -> Float[Tensor, "images out h w"]:
-        weight = self.weight[:, list(bands)] * (self.weight.shape[1] / len(bands))
+        weight = taken(self.weight, 1, bands) * (self.weight.shape[1] / len(bands))
         return F.conv2d(x, weight, self.bias, self.stride, self.kernel // 2)
 
 

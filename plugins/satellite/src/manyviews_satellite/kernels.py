@@ -16,6 +16,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from manyviews.moving import taken
 from manyviews.nets.positions import sincos
 from manyviews_satellite.spec import Band
 
@@ -66,7 +67,7 @@ class BandKernels(nn.Module):
             bands: Their numbers in the spec.
             whole: Bands that there would be were none missing.
         """
-        weights = self.weights()[list(bands)]
+        weights = taken(self.weights(), 0, bands)
         made = einsum(patches, weights.to(patches.dtype), "places bands inputs, bands inputs width -> places width")
         return made * (whole / len(bands)) + self.bias
 

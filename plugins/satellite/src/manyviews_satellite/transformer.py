@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from manyviews.encoding import Encoding
+from manyviews.moving import sent, taken
 from manyviews.nets.transformer import Transformer
 from manyviews.traits import Trait
 from manyviews.view import View
@@ -92,7 +93,7 @@ class PatchTransformer(TileEncoder):
         rows, cols = self.patches(batch)
         made = []
         for number, places in self.present(batch):
-            part = rearrange(pixels[:, :, places], "b d c (h p) (w q) -> (b d h w) c (p q)", p=self.patch, q=self.patch)
+            part = rearrange(taken(pixels, 2, places), "b d c (h p) (w q) -> (b d h w) c (p q)", p=self.patch, q=self.patch)
             bands = self.groups[number].bands
             kernels = self.kernels[number]
             assert isinstance(kernels, BandKernels)
@@ -107,4 +108,4 @@ class PatchTransformer(TileEncoder):
             unit = (batch.metres / self.spec.metres).nan_to_num(nan=1.0)
         numbers = [number for number, _ in self.present(batch)]
         found = placed(rows, cols, numbers, time, self.width, unit, of_groups=len(self.groups) > 1)
-        return found.to(batch.pixels.device, self.dtype)
+        return sent(found.to(self.dtype), batch.pixels.device)

@@ -15,6 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
+def counted(numbers: Int[Tensor, "entries"], kinds: int) -> Int[Tensor, "kinds"]:
+    """How often each number below `kinds` occurs: `torch.bincount`, which on an accelerator asks for the largest and waits."""
+    if numbers.device.type == "cpu":
+        return torch.bincount(numbers, minlength=kinds)
+    return numbers.new_zeros(kinds).scatter_add_(0, numbers, torch.ones_like(numbers))
+
+
 @dataclass(frozen=True)
 class Pattern:
     """Where a sparse matrix has entries (CSR), and which weight is at each."""
@@ -90,7 +97,7 @@ class Links:
 
 
 def _pointer(nodes: Int[Tensor, "edges"], number: int) -> Int[Tensor, "nodes_and_one"]:
-    counts = torch.bincount(nodes, minlength=number)
+    counts = counted(nodes, number)
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from manyviews.objectives.shared import exact
 from manyviews_graphs.nets.dropout import draw, dropout, share
+from manyviews_graphs.nets.links import counted
 from manyviews_graphs.nets.products import multiplied, product, product_type
 from manyviews_graphs.nets.sums import sparse_product
 
@@ -104,7 +105,7 @@ def _transposed(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "columns rows
     rows = torch.arange(x.shape[0], device=x.device)
     row = rows.repeat_interleave(x.crow_indices().diff(), output_size=x.values().shape[0])
     order = x.col_indices().argsort(stable=True)
-    counts = torch.bincount(x.col_indices(), minlength=x.shape[1])
+    counts = counted(x.col_indices(), x.shape[1])
     pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     shape = (x.shape[1], x.shape[0])
     return torch.sparse_csr_tensor(pointer, row[order], x.values()[order], shape, check_invariants=False)

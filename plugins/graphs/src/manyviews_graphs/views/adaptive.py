@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.edges import Edges
-from manyviews_graphs.views.parts import rows_of
+from manyviews_graphs.features import rows_of
 
 
 def edge_chances(edges: Edges, share: float, most: float) -> Float[Tensor, "edges"]:

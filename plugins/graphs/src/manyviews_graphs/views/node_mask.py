@@ -14,10 +14,11 @@ from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
+from manyviews.moving import sent
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.choose import ranks
-from manyviews.views.draws import host_uniform
+from manyviews.views.draws import host_uniform, on_host
 from manyviews.views.ranges import refuse_descending
 from manyviews_graphs.batch import GraphBatch
 
@@ -67,12 +68,20 @@ class NodeMask(ViewGenerator):
                 f"{layout.lengths.total} tokens\nchoose another encoder, or views of the core that mask tokens"
             )
         scope = Lengths.equal(1, nodes.total, nodes.tensor.device) if self.per == "batch" else nodes
-        withheld = _withheld(scope, host_uniform(generator, self.low, self.high))
+        share = host_uniform(generator, self.low, self.high)
+        here = None if scope.each is not None and len(scope) == len(nodes) else nodes.host()
+        if here is not None:  # how many of each sample: drawn where that can be counted
+            scope, generator = scope.host() or here, on_host(generator)
+        withheld = _withheld(scope, share)
         order = ranks(scope, generator)
-        each = withheld if isinstance(withheld, int) and len(scope) == len(nodes) else None
-        hidden = Mask(_first(withheld, order, scope)[None], each)
+        where = _first(withheld, order, scope)[None]
+        if here is not None:
+            hidden = Mask.counted(where, nodes)
+        else:
+            hidden = Mask(where, withheld if isinstance(withheld, int) and len(scope) == len(nodes) else None)
         if self.replace or self.keep:
-            batch = replace(batch, stand_ins=self._stand_ins(withheld, order, scope, generator))
+            stand_ins = self._stand_ins(withheld, order, scope, generator)
+            batch = replace(batch, stand_ins=sent(stand_ins, nodes.tensor.device))
         return (View(batch, layout, hidden=hidden),)
 
     def _stand_ins(

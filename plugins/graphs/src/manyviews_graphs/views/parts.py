@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from manyviews.lengths import Lengths
 from manyviews_graphs.batch import GraphBatch
 from manyviews_graphs.edges import Edges
-from manyviews_graphs.features import take_rows
+from manyviews_graphs.features import rows_of, take_rows
 
 
 def with_edges(batch: GraphBatch, where: Bool[Tensor, "edges"]) -> GraphBatch:
@@ -68,9 +68,3 @@ def with_features(
         stays = stays | ~nodes[rows_of(x)]
     shown = torch.sparse_csr_tensor(x.crow_indices(), columns, values * stays, x.shape, check_invariants=False)
     return replace(batch, x=shown)
-
-
-def rows_of(x: Float[Tensor, "nodes channels"]) -> Tensor:
-    """The row of each entry of a sparse matrix."""
-    rows = torch.arange(x.shape[0], device=x.device)
-    return rows.repeat_interleave(x.crow_indices().diff(), output_size=x.values().shape[0])

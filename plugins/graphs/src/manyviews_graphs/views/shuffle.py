@@ -30,5 +30,5 @@ class Shuffle(ViewGenerator):
         nodes = batch.lengths
         scope = Lengths.equal(1, nodes.total, nodes.tensor.device) if batch.seeded else nodes
         order = scope.starts()[scope.owners()] + ranks(scope, generator)
-        shuffled = replace(batch, x=take_rows(batch.x, order))
+        shuffled = replace(batch, x=take_rows(batch.x, order, batch.x._nnz() if batch.x.layout == torch.sparse_csr else None))
         return View(batch, layout, target=Corrupted(False)), View(shuffled, self.cut(shuffled), target=Corrupted(True))

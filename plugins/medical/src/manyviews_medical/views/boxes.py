@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from manyviews.moving import constant
+
 
 @dataclass(frozen=True)
 class Box:
@@ -25,7 +27,7 @@ def random_start(
 ) -> Int[Tensor, "samples axes"]:
     """Anywhere inside."""
     draws = torch.rand(samples, len(space), generator=generator, device=generator.device)
-    free = torch.tensor([whole - part + 1 for whole, part in zip(space, size, strict=True)], device=draws.device)
+    free = constant([whole - part + 1 for whole, part in zip(space, size, strict=True)], draws.device)
     return (draws * free).long().clamp(max=free - 1)
 
 
@@ -35,8 +37,7 @@ def random_flip(
     """Each of `axes` (of `count`) by a coin's toss; None where there are none."""
     if not axes:
         return None
-    allowed = torch.zeros(count, dtype=torch.bool, device=generator.device)
-    allowed[list(axes)] = True
+    allowed = constant([axis in axes for axis in range(count)], generator.device)
     return (torch.rand(samples, count, generator=generator, device=generator.device) < 0.5) & allowed
 
 

@@ -13,13 +13,12 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from manyviews.layout import Layout
-from manyviews.mask import Mask
 from manyviews.objectives.pseudo_labels import PseudoLabels
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.draws import host_uniform
 from manyviews.views.ranges import refuse_descending
-from manyviews.views.span_mask import spans
+from manyviews.views.span_mask import span_mask
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.spec import AudioSpec
@@ -134,7 +133,7 @@ class FrameViews(ViewGenerator):
             made = replace(self.channel(whole, frontend, generator), content=whole.features)
             # Spans overlap: so many starts cover the share wanted, 1 - (1 - start)^span.
             start = 1 - (1 - self.hidden) ** (1 / self.span)
-            hidden = Mask(spans(layout.lengths, start, self.span, generator)[None]) if role == "local" else None
+            hidden = span_mask(layout.lengths, start, self.span, generator) if role == "local" else None
             views.append(View(made, layout, hidden, role=role))
         return tuple(views)
 

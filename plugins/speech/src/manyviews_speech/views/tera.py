@@ -70,7 +70,7 @@ class Tera(ViewGenerator):
         content = features.masked_fill(~asked, torch.nan)
         changed = replace(batch, features=self._louder(altered, frames, generator), frames=frames, content=content)
         everything = torch.ones(1, layout.lengths.total, dtype=torch.bool, device=features.device)
-        return (View(changed, layout, asked=Mask(everything, layout.lengths.each)),)
+        return (View(changed, layout, asked=Mask(everything, layout.lengths.each, layout.lengths.numbers)),)
 
     def _in_time(
         self,
