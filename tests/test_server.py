@@ -199,3 +199,36 @@ def test_files_are_read_as_files(tmp_path: Path) -> None:
         with pytest.raises(RequestError, match=words):
             served.predict(frame)
     assert served.predict(pd.DataFrame({"file": contents[:1], "name": ["../../a.wav"]})).shape == (1, 8)
+
+
+def test_a_scan_is_answered_over_http(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained, registered and served as a user does it, from a store of its own: NIfTI in, an embedding out."""
+    nibabel = pytest.importorskip("nibabel")
+    from manyviews_medical.phantom import write_phantoms
+
+    scans = write_phantoms(tmp_path / "scans", 4, (20, 20, 18))
+    made = pretrain(
+        "medical/mae",
+        data={"path": str(scans), "crop": 16, "cache": str(tmp_path / "cache")},
+        encoder={"width": 24, "depth": 1, "heads": 2},
+        train={"steps": 1, "epochs": None, "batch_size": 4, "folder": str(tmp_path / "runs")},
+        evaluate=[],
+        track={"uri": f"sqlite:///{tmp_path}/mlflow.db", "experiment": "scans"},
+    )
+    assert run(["runs", "register", str(made.folder), "--alias", "champion"]) == 0, capsys.readouterr().err
+    path = tmp_path / "scans" / "case002_image.nii.gz"
+    expected = load_trained(made.folder).predict(path)
+    uri = RunFile.load(made.folder).state.uri
+    assert uri is not None
+    with serving("models:/scans-encoder@champion", uri, tmp_path / "served") as served:
+
+        def ask(content: bytes) -> tuple[int, str]:
+            rows = {"dataframe_records": [{"file": base64.b64encode(content).decode()}]}
+            return post(f"{served.url}/invocations", json.dumps(rows).encode())
+
+        status, text = ask(path.read_bytes())
+        assert status == 200, text
+        np.testing.assert_allclose(json.loads(text)["predictions"], expected, rtol=1e-4, atol=1e-5)
+        nan = nibabel.Nifti1Image(np.full((9, 9, 9), np.nan, np.float32), np.eye(4)).to_bytes()
+        status, text = ask(nan)
+        assert (status, "row 0: 729 of its voxels hold NaN" in text) == (400, True), text[-500:]

@@ -60,6 +60,12 @@ class Writer(ABC):
             UserError: Says what is lacking.
         """
 
+    def cut(self, source: Source) -> Source:
+        """The samples to be embedded: those of `source`, or, where a map of whole scans is written, others of the same data
+        that leave no place out. Answers are always those of `source`."""
+        return source
+
     @abstractmethod
     def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
-        """Write all rows to `place`, a file or a folder that is not there yet; it is renamed when it is whole."""
+        """Write all rows to `place`, a file or a folder that is not there yet; it ends as the output does, and is renamed when
+        it is whole."""

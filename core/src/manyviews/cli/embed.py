@@ -45,6 +45,7 @@ def command(
     writer = writer_for(output, trained.recipe.domain)
     source = trained.reading(data)
     writer.check(source)
+    source = writer.cut(source)
     chosen: Literal["pooled", "flat"] = "flat" if form == "flat" else "pooled"
     unit_of = unit_form("token" if tokens else trained.recipe.unit, chosen)
     encoder = trained.encoder

@@ -70,7 +70,7 @@ def export(
     """
     told = {"what": what, **of, "fingerprint": source.fingerprint(), "samples": len(source)}
     parts = Parts(output.with_name(f".{output.name}.rows"), told)
-    beside = output.with_name(f".{output.name}.part")
+    beside = output.with_name(f".part-{output.name}")
     try:
         parts.open()
         parts.keep(compute(np.arange(parts.done, len(source))))

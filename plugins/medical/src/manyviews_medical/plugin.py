@@ -48,6 +48,10 @@ def manyviews_domain() -> Domain:
                 "segmentation": "manyviews_medical.segmentation:Segmentation",
             },
             "renderer": {"slice": "manyviews_medical.renderer:SliceRenderer"},
+            "writer": {
+                "nifti": "manyviews_medical.writer:NiftiWriter",
+                "niftis": "manyviews_medical.writer:NiftiFolderWriter",
+            },
         },
         recipes="manyviews_medical:recipes",
         demo="manyviews_medical.demo:prepare",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -17,17 +20,22 @@ from torch import Tensor
 from manyviews.batch import Labelled
 from manyviews.errors import DataError
 from manyviews.labelling import TextKind
-from manyviews.source import DenseLabels, Labels, Source
+from manyviews.source import DenseLabels, Labels, Source, Spec
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.crops import Crops
+from manyviews_medical.example import example
 from manyviews_medical.layouts.find import find_cases
 from manyviews_medical.layouts.manifest import Columns
 from manyviews_medical.layouts.msd import classes_of
 from manyviews_medical.places import place_of
-from manyviews_medical.prepare import Treatment, prepare_all, read_truth
+from manyviews_medical.prepare import Treatment, Volume, prepare_all, read_truth
+from manyviews_medical.reading.read import suffix_of
 from manyviews_medical.spec import Crop, Fourth, Intensity, Plane, Spacing, VolumeSpec
 from manyviews_medical.splits import split_volumes
 from manyviews_medical.targets import target_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEATURES = 4
 """Side of the grid of means that `features` are."""
@@ -66,6 +74,22 @@ class VolumeSource(Source):
     """
 
     spec: VolumeSpec
+    served = ".nii"
+
+    @classmethod
+    def reading(cls, data: Any, spec: Spec) -> VolumeSource:
+        """New data as `spec` says. Of a single file no chunks stay behind: a server is sent another one with each request."""
+        assert isinstance(spec, VolumeSpec)
+        if not _is_volume(Path(data)):
+            return cls(path=data, spec=spec)
+        folder = tempfile.mkdtemp(prefix="manyviews-")
+        try:
+            source = cls(path=data, cache=folder, spec=spec)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        weakref.finalize(source, _remove, folder, os.getpid())
+        return source
 
     def __init__(
         self,
@@ -107,7 +131,9 @@ class VolumeSource(Source):
         _refuse_orientation(given.orientation)
         columns = Columns(given.columns, label_column, mask_column, patient)
         cases = find_cases(Path(path), columns)
-        how = Treatment(given.spacing, given.orientation, given.fourth, given.axes == 2)
+        # A file in place of a manifest with a column for each channel holds them as its fourth dimension.
+        fourth = "channels" if len(given.columns) > 1 and _is_volume(Path(path)) else given.fourth
+        how = Treatment(given.spacing, given.orientation, fourth, given.axes == 2)
         self._path, self._seed, self.crops = Path(path), seed, crops
         self.volumes, self.skipped = prepare_all(cases, how, cache_folder(cache), skip=on_error == "skip")
         channels = self.volumes[0].image.channels
@@ -143,6 +169,10 @@ class VolumeSource(Source):
         """The first voxel of a sample in its volume."""
         volume = int(self._of[number])
         return place_of(self.volumes[volume].image, self._read.shape, number // len(self.volumes), (self._seed, volume))
+
+    def volume_of(self, number: int) -> Volume:
+        """What a sample is a crop of."""
+        return self.volumes[self._of[number]]
 
     def bag(self, number: int) -> Int[np.ndarray, "crops"]:
         """All samples of the volume that a sample is of."""
@@ -194,6 +224,10 @@ class VolumeSource(Source):
         flat = x if x.ndim == 3 else x[..., x.shape[-1] // 2]
         return torch.nn.functional.adaptive_avg_pool2d(flat, SKETCH).numpy()
 
+    def example(self) -> pd.DataFrame:
+        """A scan as a file."""
+        return example(self.spec)
+
     def fingerprint(self) -> Mapping[str, Any]:
         told = [f"{volume.case.name} {volume.image.path.name}" for volume in self.volumes]
         digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
@@ -219,6 +253,17 @@ def cache_folder(given: str | None) -> Path:
     if given is not None:
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manyviews" / "medical"
+
+
+def _is_volume(path: Path) -> bool:
+    """Whether it is a single volume's file."""
+    return bool(suffix_of(path)) and path.is_file()
+
+
+def _remove(folder: str, process: int) -> None:
+    """By the process that made it: its forks have the same source."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_orientation(axes: str | None) -> None:
