@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -57,6 +57,15 @@ class Answers(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Answers of which a sample has any number: events."""
+
+    counts: Int[np.ndarray, "samples"]
+    values: Float[np.ndarray, "answers width"]
+    """One sample's after another's."""
+
+
 class Net(nn.Module):
     """An encoder with the head of a task."""
 
@@ -85,6 +94,9 @@ class Downstream(ABC):
     """Which way each metric is better."""
     chosen_by: ClassVar[str]
     """The metric of the validation units that the best step is chosen by; one of `better`."""
+
+    gives: ClassVar[Literal["answer", "events"]] = "answer"
+    """What `predict` says: one answer for each unit, or events (`Counted`: onset, offset, class and score)."""
 
     @abstractmethod
     def units(self, source: Source, encoder: Encoder, unit: Unit) -> LabelledUnits:
@@ -128,4 +140,4 @@ class Downstream(ABC):
         self, net: Net, answers: Any, source: Source, samples: Int[np.ndarray, "samples"]
     ) -> Iterator[tuple[Int[np.ndarray, "samples"], Any]]:
         """Answers of samples, as many at a time as suit: (their numbers, the answers). Arrays whose first axis is the unit
-        (class probabilities, numbers), or one label map for each sample."""
+        (class probabilities, numbers), one label map for each sample, or `Counted`."""

@@ -13,6 +13,7 @@ from manyviews.batch import OwnBatch
 from manyviews.decoder import Decoder
 from manyviews.encoding import Encoding
 from manyviews.layout import Layout
+from manyviews.lengths import Lengths
 from manyviews.nets.decoder import TransformerDecoder
 from manyviews.traits import Trait
 from manyviews.view import View
@@ -80,6 +81,15 @@ class Encoder(nn.Module, ABC):
         sizes = dict(zip(axes, view.layout.grid, strict=True))
         grid = " ".join(axes)
         return (rearrange(encoding.tokens, f"(samples {grid}) width -> samples width {grid}", **sizes),)
+
+    def moments(self, encoding: Encoding, layout: Layout) -> tuple[Float[Tensor, "moments width"], Lengths]:
+        """One vector for each moment of each sample, in the order of time, and how many there are. With MOMENTS only.
+
+        The default is for encoders whose tokens are moments; one with several tokens to a moment (bands) gives their mean.
+        """
+        if encoding.present is not None:
+            raise ValueError(f"{type(self).__name__}: moments need all tokens, and some were dropped")
+        return encoding.tokens, encoding.lengths
 
     def stages(self) -> Sequence[nn.Module]:
         """Its layers in the order in which data pass them, for learning rates that fall towards the input.

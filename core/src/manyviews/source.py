@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from manyviews.batch import Batch, Labelled
 from manyviews.errors import DataError
+from manyviews.events import Events
 
 Split = Literal["train", "valid", "test"]
 FILE, NAME = "file", "name"
@@ -142,6 +143,18 @@ class Source(ABC):
         """Pairs that tasks are to tell apart; None where the data have none. Never seen in pretraining."""
         return None
 
+    def events(self) -> Events | None:
+        """What happens when in samples; None where nothing is known of that. Never seen in pretraining."""
+        return None
+
+    def seconds(self) -> Float[np.ndarray, "samples"]:
+        """How long each sample is, where something happens in time."""
+        raise ValueError(f"{type(self).__name__} does not say how long its samples are")
+
+    def moment(self, sample: int) -> tuple[str, float]:
+        """Where a sample begins: the recording that it is of, as lists of events name it, and the second in that recording."""
+        return str(sample), 0.0
+
     def groups(self) -> Shaped[np.ndarray, "samples"] | None:
         """Patient, scene or recording of every sample, never torn apart by a split; None where each stands alone."""
         return None
@@ -160,6 +173,12 @@ class Source(ABC):
     def token_features(self, tokens: Int[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens features"]:
         """The same of tokens (numbered through all samples, as `Labels.values`), for recipes whose unit is the token."""
         raise ValueError(f"{type(self).__name__} has no plain features of tokens")
+
+    def frame_features(
+        self, index: Int[np.ndarray, "samples"]
+    ) -> tuple[Float[np.ndarray, "frames features"], Int[np.ndarray, "samples"]]:
+        """The same of the moments of samples, one sample's after another's, and how many each has; for sources with events."""
+        raise ValueError(f"{type(self).__name__} has no plain features of frames")
 
     def example(self) -> Any:
         """A few samples as a user of the served encoder would send them: a DataFrame, where samples are files with a column

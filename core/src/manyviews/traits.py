@@ -25,6 +25,7 @@ class Trait(Enum):
     LAYERS = "an encoder that gives what each of its layers makes of the tokens"
     LOCAL_TOKENS = "an encoder that gives each token by itself, before it saw the others"
     PLACED_TOKENS = "an encoder whose tokens lie on a grid or at coordinates"
+    MOMENTS = "an encoder whose tokens follow one another in time"
     FEATURE_MAPS = "an encoder that gives maps of features over the input's axes"
     TEACHER = "an EMA teacher"
 

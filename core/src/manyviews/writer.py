@@ -18,6 +18,9 @@ from jaxtyping import Int, Shaped
 
 from manyviews.source import Source
 
+EVENT = ("onset", "offset", "class", "score")
+"""A row of an event: seconds from its sample's beginning, the number of its class, and how sure it is."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -39,7 +42,7 @@ class About:
 
     source: Source
     """Where the samples come from: it knows names, places, georeferences."""
-    what: Literal["embedding", "answer"]
+    what: Literal["embedding", "answer", "events"]
     rows: int
     rest: tuple[int, ...] | None
     """Shape of a row; None where rows differ in shape (label maps of samples of unlike size)."""

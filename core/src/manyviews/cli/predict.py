@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="A .csv, .parquet, .npy or .npz file, or a domain's own.",
+    help="A .csv, .parquet, .npy or .npz file, .tsv for events, or a domain's own.",
 )
 @device_option
 def command(run: Path, data: str, output: Path, device: Device) -> None:
     """Answer DATA with the net of RUN (a finetuning, one of its fits, or a checkpoint folder).
 
-    Classes come as a probability for each, numbers in the unit of the labels, label maps one for each sample. DATA is read as
+    Classes come as a probability for each, numbers in the unit of the labels, label maps one for each sample, events as rows of
+    onset, offset and label. DATA is read as
     the training data were. Repeated after a kill, the same command goes on.
     """
     from manyviews.export.export import export, weights_of, writer_for
@@ -42,9 +43,9 @@ def command(run: Path, data: str, output: Path, device: Device) -> None:
         source,
         writer,
         output,
-        what="answer",
+        what=found.task.gives,
         of={"weights": weights_of(found.trained.manifest)},
-        width=max(len(found.names), 1),
+        width=found.width,
         names=found.names,
     )
     click.echo(f"{output}: {about.rows} answers")

@@ -15,6 +15,7 @@ from manyviews.evaluate.embed import embed_forms, token_counts, unit_form
 from manyviews.evaluate.plan import Planned, check_needs
 from manyviews.evaluate.seen import embed_views
 from manyviews.evaluate.task import Embedded, Scores, Task
+from manyviews.evaluate.timed import draw_timed, embed_timed, embedded
 from manyviews.evaluate.units import Drawn, Limits, Units
 from manyviews.objective import Unit
 from manyviews.source import Source
@@ -61,6 +62,10 @@ class OnlineEvaluation:
 
     def _check(self, units: Units) -> None:
         for item in self.planned:
+            if item.task.needs_events:
+                samples = draw_timed(self.source, self.limits, self.seed)
+                item.task.check(embedded(self.source, samples, np.empty((0, 0), np.float32), np.zeros(len(samples), np.int64)))
+                continue
             drawn = self._draw(units, item.task)
             nothing = np.empty((len(drawn.rows), 0), np.float32)
             item.task.check(units.embedded(nothing, drawn.rows, item.task, drawn))
@@ -84,10 +89,15 @@ class OnlineEvaluation:
         if not due:
             return {}
         units = self.units(encoder, device)
-        drawn = {item.name: self._draw(units, item.task) for item in due}
+        drawn = {item.name: self._draw(units, item.task) for item in due if not item.task.needs_events}
         seeing = [item for item in due if item.task.needs_views]
-        plain = [item for item in due if not item.task.needs_views]
+        timed = [item for item in due if item.task.needs_events]
+        plain = [item for item in due if item not in seeing and item not in timed]
         scores = {item.name: item.task(self._seen(encoder, item.task, units, drawn[item.name])) for item in seeing}
+        if timed:
+            samples = draw_timed(self.source, self.limits, self.seed)
+            data = embed_timed(encoder, self.source, samples, batch_size=self.batch_size, device=device)
+            scores |= {item.name: item.task(data) for item in timed}
         if plain:
             samples = units.samples(np.unique(np.concatenate([drawn[item.name].rows for item in plain])))
             forms = tuple(dict.fromkeys(self.forms[item.name] for item in plain))

@@ -62,7 +62,7 @@ def plan(evaluations: Sequence[Evaluation], tasks: Sequence[Task], *, every_form
     return tuple(planned)
 
 
-Need = Literal["labels", "classes", "pairs"]
+Need = Literal["labels", "classes", "pairs", "events"]
 
 
 def missing(task: Task, source: Source) -> Need | None:
@@ -72,11 +72,13 @@ def missing(task: Task, source: Source) -> Need | None:
         return "labels"
     if task.needs_classes and labels is not None and labels.kind != "classification":
         return "classes"
+    if task.needs_events and source.events() is None:
+        return "events"
     return "pairs" if task.needs_pairs and source.pairs() is None else None
 
 
 def check_needs(planned: Sequence[Planned], source: Source) -> None:
-    """Refuse tasks that need labels or pairs on a source that has none, before anything is embedded.
+    """Refuse tasks that need labels, pairs or events on a source that has none, before anything is embedded.
 
     Raises:
         DataError: names the task and the source.

@@ -19,6 +19,8 @@ from manyviews.evaluate.embed import Form, RaggedError, device_of, embed_forms, 
 from manyviews.evaluate.plan import Planned, check_needs
 from manyviews.evaluate.seen import embed_views
 from manyviews.evaluate.table import ResultTable, Row
+from manyviews.evaluate.task import Embedded
+from manyviews.evaluate.timed import draw_timed, embed_timed, raw_timed
 from manyviews.evaluate.units import Limits, Units
 from manyviews.objective import Unit
 from manyviews.source import Source
@@ -74,17 +76,21 @@ def evaluate(
     work = _Work(source, units, planned, max_labelled, max_unlabelled, seed)
     rows, notes = work.raw(unit, batch_size) if raw else ([], [])
     for name, encoder in encoders.items():
-        wanted, more = (("tokens",), []) if unit == "token" else _forms(encoder, source, work.samples, forms, device)
-        try:
-            x = embed_forms(encoder, source, work.samples, forms=wanted, batch_size=batch_size, device=device)
-        except RaggedError as error:
-            if forms is not None:
-                raise
-            x = embed_forms(encoder, source, work.samples, forms=("pooled",), batch_size=batch_size, device=device)
-            more = [f"no flat form: {error}"]
-        notes += more
-        rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors, work.given)]
-        rows += work.seen_rows(name, encoder, views, unit, batch_size)
+        if work.planned:
+            wanted, more = (("tokens",), []) if unit == "token" else _forms(encoder, source, work.samples, forms, device)
+            try:
+                x = embed_forms(encoder, source, work.samples, forms=wanted, batch_size=batch_size, device=device)
+            except RaggedError as error:
+                if forms is not None:
+                    raise
+                x = embed_forms(encoder, source, work.samples, forms=("pooled",), batch_size=batch_size, device=device)
+                more = [f"no flat form: {error}"]
+            notes += more
+            rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors, work.given)]
+            rows += work.seen_rows(name, encoder, views, unit, batch_size)
+        if work.timed:
+            data = embed_timed(encoder, source, work.timed_samples, batch_size=batch_size, device=device)
+            rows += work.timed_rows(name, data)
     return ResultTable(tuple(rows), tuple(dict.fromkeys(notes)))
 
 
@@ -94,11 +100,15 @@ class _Work:
     def __init__(
         self, source: Source, units: Units, planned: Sequence[Planned], max_labelled: int | None, max_unlabelled: int, seed: int
     ) -> None:
-        self.source, self.units, self.planned, self.seed = source, units, planned, seed
+        self.source, self.units, self.seed = source, units, seed
         with_labels: Limits = {"train": max_labelled, "valid": max_labelled, "test": max_labelled}
         without: Limits = {"train": max_unlabelled}
-        self.drawn = {item.name: units.draw_for(item.task, with_labels, without, seed=seed) for item in planned}
-        self.units_drawn = np.unique(np.concatenate([drawn.rows for drawn in self.drawn.values()]))
+        self.timed = [item for item in planned if item.task.needs_events]
+        self.planned = [item for item in planned if not item.task.needs_events]
+        self.drawn = {item.name: units.draw_for(item.task, with_labels, without, seed=seed) for item in self.planned}
+        nothing = np.empty(0, dtype=np.int64)
+        self.units_drawn = np.unique(np.concatenate([nothing, *(drawn.rows for drawn in self.drawn.values())]))
+        self.timed_samples = draw_timed(source, with_labels, seed) if self.timed else nothing
         self.samples = units.samples(self.units_drawn)
         self.given = units.of_samples(self.samples)  # what encoders give: all units of a sample
 
@@ -134,7 +144,22 @@ class _Work:
             rows.append(Row(representation, form, item.name, item.task(data), item.task.better))
         return rows
 
+    def timed_rows(self, representation: str, data: Embedded) -> list[Row]:
+        """Of the tasks that say when something happens."""
+        return [Row(representation, "frames", item.name, item.task(data), item.task.better) for item in self.timed]
+
     def raw(self, unit: Unit, batch_size: int) -> tuple[list[Row], list[str]]:
+        """Of the source's plain features, or why it has none."""
+        rows, notes = self._raw_units(unit, batch_size) if self.planned else ([], [])
+        if not self.timed:
+            return rows, notes
+        name, kind = type(self.source).__name__, type(self.source)
+        if kind.frame_features is Source.frame_features:
+            return rows, [*notes, f"no raw input: {name} has no plain features of frames"]
+        data = raw_timed(self.source, self.timed_samples, batch_size=batch_size)
+        return rows + self.timed_rows("raw input", data), notes
+
+    def _raw_units(self, unit: Unit, batch_size: int) -> tuple[list[Row], list[str]]:
         name, kind = type(self.source).__name__, type(self.source)
         if (kind.features if unit == "sample" else kind.token_features) in (Source.features, Source.token_features):
             return [], [f"no raw input: {name} has no plain features of {unit}s"]

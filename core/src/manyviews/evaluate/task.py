@@ -15,9 +15,22 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from manyviews.errors import DataError
+from manyviews.events import Events
 from manyviews.source import Labels, Pairs, Split
 
 Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Whole samples whose units are frames, and what happens in them."""
+
+    counts: Int[np.ndarray, "samples"]
+    """Frames of each, one sample's after another's."""
+    events: Events
+    """Of these samples, by their places here."""
+    splits: Shaped[np.ndarray, "samples"]
+    groups: Shaped[np.ndarray, "samples"] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,8 @@ class Embedded:
     """Of these units, by their places here; for a task that needs them."""
     views: Float[np.ndarray, "views units view_width"] | None = None
     """The same units in several views, for a task that needs them."""
+    timed: Timed | None = None
+    """For a task that needs events: these units are frames of whole samples."""
     fold: bool = False
     """Whether it is one of several folds: what is reported may be of a single class (a patient), which has no AUC."""
 
@@ -88,6 +103,8 @@ class Task(ABC):
     """Of its labels: numbers will not do."""
     needs_pairs: ClassVar[bool] = False
     """It judges pairs, and is given their units."""
+    needs_events: ClassVar[bool] = False
+    """It says what happens when, and is given the frames of whole samples, whatever the recipe's unit is."""
     needs_views: int = 0
     """In how many of the recipe's views it is to see each unit."""
     every_unit: ClassVar[bool] = False

@@ -48,7 +48,7 @@ def export(
     writer: Writer,
     output: Path,
     *,
-    what: Literal["embedding", "answer"],
+    what: Literal["embedding", "answer", "events"],
     of: Mapping[str, Any],
     width: int,
     names: tuple[str, ...] = (),

@@ -81,7 +81,7 @@ class ParquetWriter(Writer):
         samples = np.repeat(rows.samples, rows.counts)
         if rows.values.ndim != 2:
             raise UserError("--output: label maps are no columns of a table; name a .npz file")
-        if about.what == "answer":
+        if about.what != "embedding":
             return pyarrow.table(dict(_columns(rows, about)))
         lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.values.reshape(-1)), rows.values.shape[1])
         return pyarrow.table({"sample": samples, "embedding": lists})
@@ -107,6 +107,11 @@ class CsvWriter(Writer):
 def _columns(rows: Rows, about: About) -> Iterator[tuple[str, np.ndarray]]:
     """The columns of a table of rows."""
     yield "sample", np.repeat(rows.samples, rows.counts)
+    if about.what == "events":
+        yield from zip(("onset", "offset"), rows.values.T[:2], strict=True)
+        yield "class", np.array(about.names)[rows.values[:, 2].astype(np.int64)]
+        yield "score", rows.values[:, 3]
+        return
     if about.what == "answer" and len(about.names) > 1:
         yield "class", np.array(about.names)[rows.values.argmax(1)]
     names = about.names or tuple(f"e{number}" for number in range(rows.values.shape[1]))

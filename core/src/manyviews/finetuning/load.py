@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from manyviews.downstream import Downstream, Net
+from manyviews.downstream import Counted, Downstream, Net
 from manyviews.engine import checkpoint
 from manyviews.engine.device import Device
 from manyviews.engine.load import ANSWERS, FINETUNE, Trained, fit_of, load_into, load_trained
@@ -19,7 +19,7 @@ from manyviews.errors import CheckpointError
 from manyviews.evaluate.embed import device_of
 from manyviews.finetuning.work import build_task
 from manyviews.recipe.finetune import read_finetune
-from manyviews.writer import Rows
+from manyviews.writer import EVENT, Rows
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Finetuned:
     answers: Any
 
     def answer(self, data: Any) -> list[np.ndarray]:
-        """Of each sample in the order of the data: class probabilities or numbers, one row a unit; or a label map."""
+        """Of each sample in the order of the data: class probabilities or numbers, one row a unit; a label map; or onset,
+        offset, class and score of each event."""
         source = self.trained.reading(data)
         found: list[np.ndarray] = []
         for rows in self.rows(source, np.arange(len(source))):
@@ -44,11 +45,19 @@ class Finetuned:
         """The same as rows for a writer."""
         self.net.eval()
         for some, values in self.task.predict(self.net, self.answers, source, samples):
+            if isinstance(values, Counted):
+                yield Rows(some, values.counts, values.values)
+                continue
             counts = np.ones(len(some), dtype=np.int64)
             if len(values) != len(some):
                 batch = source.batch(some).to(device_of(self.net))
                 counts = self.net.encoder.layout(batch).lengths.tensor.cpu().numpy()
             yield Rows(some, counts, values)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row, were there no samples to tell."""
+        return len(EVENT) if self.task.gives == "events" else max(len(self.names), 1)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -101,9 +101,7 @@ class UnitTask(Downstream):
     def mlp(self, encoder: Encoder, unit: Unit, out: int) -> nn.Module:
         """Linear, or with one hidden layer."""
         width = encoder.pooled_width if unit == "sample" else encoder.width
-        if self.hidden is None:
-            return nn.Sequential(nn.Dropout(self.dropout), nn.Linear(width, out))
-        return nn.Sequential(nn.Linear(width, self.hidden), nn.GELU(), nn.Dropout(self.dropout), nn.Linear(self.hidden, out))
+        return mlp(width, out, hidden=self.hidden, dropout=self.dropout)
 
     def outputs(self, net: Net, batch: Labelled) -> Float[Tensor, "units out"]:
         """The head's, for each unit of a batch."""
@@ -138,6 +136,13 @@ class UnitTask(Downstream):
     @abstractmethod
     def scores(self, labels: Labels, rows: Int[np.ndarray, "rows"], said: Float[np.ndarray, "rows out"]) -> Mapping[str, float]:
         """The metrics of what was said of the units `rows`."""
+
+
+def mlp(width: int, out: int, *, hidden: int | None, dropout: float) -> nn.Module:
+    """A linear head, or one with a hidden layer."""
+    if hidden is None:
+        return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, out))
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, out))
 
 
 class ClassAnswers(Answers):

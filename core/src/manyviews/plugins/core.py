@@ -31,6 +31,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
     },
     "downstream": {
         "classification": "manyviews.finetuning.units:Classification",
+        "events": "manyviews.finetuning.events:EventDetection",
         "prototypical": "manyviews.finetuning.prototypical:Prototypical",
         "regression": "manyviews.finetuning.units:Regression",
         "weighted_layers": "manyviews.finetuning.layers:WeightedLayers",
@@ -38,6 +39,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
     "task": {
         "alignment_uniformity": "manyviews.evaluate.alignment:AlignmentUniformity",
         "clustering": "manyviews.evaluate.clustering:Clustering",
+        "events": "manyviews.evaluate.event_detection:EventDetection",
         "effective_rank": "manyviews.evaluate.effective_rank:EffectiveRank",
         "few_shot": "manyviews.evaluate.prototypes:FewShot",
         "knn": "manyviews.evaluate.knn:KNN",
@@ -55,6 +57,7 @@ CORE: Mapping[str, Mapping[str, str]] = {
         "csv": "manyviews.export.files:CsvWriter",
         "npy": "manyviews.export.files:NpyWriter",
         "npz": "manyviews.export.files:NpzWriter",
+        "tsv": "manyviews.export.events:TsvWriter",
         "parquet": "manyviews.export.files:ParquetWriter",
     },
 }

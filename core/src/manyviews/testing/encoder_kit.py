@@ -31,6 +31,7 @@ class EncoderKit(Kit):
         "test_its_layout_counts_every_token": "layout",
         "test_weights_are_saved_and_loaded": "__init__",
         "test_token_targets": "targets",
+        "test_moments": "moments",
         "test_token_classes": "classes",
         "test_its_decoder_fills_in_what_is_asked": "decoder",
     }
@@ -170,6 +171,17 @@ class EncoderKit(Kit):
         assert not every.isnan().all(), "NaN marks content that is missing, and here all is"
         some = torch.randperm(total, generator=torch.Generator().manual_seed(0))[: max(total // 2, 1)]
         assert_close(encoder.targets(batch, some), every[some], equal_nan=True, msg=lambda m: f"not the tokens asked for: {m}")
+
+    def test_moments(self, case: Case, bench: Bench) -> None:
+        encoder, batch = bench.encoder(case).eval(), bench.batch(case.data)
+        need(encoder, Trait.MOMENTS)
+        view = shown(encoder, batch)
+        with torch.no_grad():
+            moments, lengths = encoder.moments(encoder(view), view.layout)
+        assert moments.shape == (lengths.total, encoder.width), "`moments` gives a vector as wide as a token for each"
+        assert len(lengths) == len(batch), "`moments` says how many each sample has"
+        assert bool((lengths.tensor > 0).all()), "a sample has a moment at least"
+        assert bool((lengths.tensor <= view.layout.lengths.tensor).all()), "there are no more moments than tokens"
 
     def test_token_classes(self, case: Case, bench: Bench) -> None:
         encoder, batch = bench.encoder(case), bench.batch(case.data)

@@ -31,6 +31,7 @@ class SourceKit(Kit):
         "test_it_says_what_it_is": "__init__",
         "test_every_sample_has_a_split_and_some_train": "splits",
         "test_groups_are_never_torn_apart": "groups",
+        "test_events_lie_in_their_samples": "events",
         "test_labels_are_of_samples_or_of_tokens": "labels",
         "test_two_sources_of_one_recipe_are_equal": "__init__",
         "test_its_fingerprint_and_spec_go_into_json": "fingerprint",
@@ -85,6 +86,20 @@ class SourceKit(Kit):
             Units.of(source)
         else:
             assert labels.splits is None or len(labels.splits) == len(labels.values), "`splits` has one for each label"
+
+    def test_events_lie_in_their_samples(self, case: str, bench: Bench) -> None:
+        source = bench.source(case)
+        events = source.events()
+        if events is None:
+            pytest.skip("nothing is known of what happens when in its samples")
+        found = events.found
+        assert np.array_equal(events.seconds, source.seconds()), "`seconds` says how long samples are, and so do the events"
+        assert events.known.shape == (len(source),), "`known` has one for each sample"
+        assert events.known[found.samples].all(), "an event lies in a sample that was not listened to"
+        assert (found.onsets >= 0).all(), "an event begins before its sample"
+        assert (found.offsets > found.onsets).all(), "an event ends before it begins"
+        assert (found.offsets <= events.seconds[found.samples] + 1e-6).all(), "an event ends behind its sample"
+        assert set(found.classes) <= set(range(len(events.classes))), "an event's class is not named"
 
     def test_a_batch_holds_the_samples_asked_for(self, case: str, bench: Bench) -> None:
         source, index = bench.source(case), bench.index(case)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
+from manyviews.events import Decoding, Events, Stretches
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.moving import moved
@@ -30,6 +31,10 @@ from manyviews.view import View, ViewGenerator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+HIGH = 0.3
+"""From which the first channel is called high; low below its negative."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,26 @@ class ToySource(Source):
     def labels(self) -> Labels:
         return Labels("centre", "classification", self.classes, tuple(f"centre {c}" for c in range(self.classes.max() + 1)))
 
+    def events(self) -> Events:
+        """When the first channel is high and when it is low; a step is a second."""
+        rows = [
+            (sample, start, stop, number)
+            for sample, series in enumerate(self.series)
+            for number, active in enumerate((series[:, 0] > HIGH, series[:, 0] < -HIGH))
+            for start, stop in Decoding().runs(active, 1.0)
+        ]
+        samples, onsets, offsets, classes = np.array(rows).T
+        found = Stretches(samples, onsets.astype(np.float64), offsets.astype(np.float64), classes)
+        return Events("first channel", ("high", "low"), found, self.seconds(), np.ones(len(self), dtype=bool))
+
+    def seconds(self) -> Float[np.ndarray, "samples"]:
+        return self.lengths.astype(np.float64)
+
+    def frame_features(
+        self, index: Int[np.ndarray, "samples"]
+    ) -> tuple[Float[np.ndarray, "frames features"], Int[np.ndarray, "samples"]]:
+        return np.concatenate([self.series[i] for i in index]), self.lengths[index]
+
     def features(self, index: Int[np.ndarray, "samples"]) -> Float[np.ndarray, "samples features"]:
         return np.stack([self.series[i].mean(0) for i in index])
 
@@ -130,6 +155,7 @@ class ToyEncoder(Encoder):
             Trait.TOKEN_TARGETS,
             Trait.TOKEN_CLASSES,
             Trait.LAYERS,
+            Trait.MOMENTS,
             Trait.CAUSAL,
         }
     )

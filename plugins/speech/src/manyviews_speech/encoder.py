@@ -46,7 +46,7 @@ class Context(Protocol):
 class AudioEncoder(Encoder, ABC):
     """Tokens of each clip in the order of time; `targets` are what the features hold there."""
 
-    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.LAYERS})
+    offers = frozenset({Trait.HIDES_TOKENS, Trait.PLACED_TOKENS, Trait.TOKEN_TARGETS, Trait.LAYERS, Trait.MOMENTS})
 
     def __init__(self, spec: AudioSpec, *, width: int, pool: Pool, hide: Hide = "replace") -> None:
         super().__init__()

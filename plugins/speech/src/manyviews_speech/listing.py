@@ -79,20 +79,20 @@ def _pattern(pattern: Path) -> list[Item]:
 
 
 def _manifest(path: Path, column: str) -> list[Item]:
-    table = _table(path)
-    if column not in table.columns:
-        hint = did_you_mean(column, list(table.columns))
+    read = table(path)
+    if column not in read.columns:
+        hint = did_you_mean(column, list(read.columns))
         raise DataError(
-            f"{path}: there is no column {column!r} (it has: {', '.join(table.columns)}){hint}\n"
+            f"{path}: there is no column {column!r} (it has: {', '.join(read.columns)}){hint}\n"
             "name the column of paths by data.path_column"
         )
-    if table.empty:
+    if read.empty:
         raise DataError(f"{path}: the manifest has no rows")
-    rows = table.to_dict("records")
+    rows = read.to_dict("records")
     return [_row(path, number, {str(key): str(value) for key, value in row.items()}, column) for number, row in enumerate(rows)]
 
 
-def _table(path: Path) -> pd.DataFrame:
+def table(path: Path) -> pd.DataFrame:
     """Every cell as text, empty where there is nothing: types are for those who read a column."""
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the manifest is empty (0 bytes)")
@@ -110,11 +110,11 @@ def _row(manifest: Path, number: int, row: Mapping[str, str], column: str) -> It
     if not row[column]:
         raise DataError(f"{where}: no path in column {column!r}")
     path = Path(row[column])
-    frames, rate = (_number(row, name, where) for name in ("frames", "rate"))
+    frames, rate = (number_of(row, name, where) for name in ("frames", "rate"))
     for name in ("frames", "rate"):
         if name in row and not row[name]:
             raise DataError(f"{where} ({path}): no {name}; fill it in, or leave the column out and file headers are asked")
-    start, end = (_number(row, name, where) for name in ("start", "end"))
+    start, end = (number_of(row, name, where) for name in ("start", "end"))
     if start is not None and end is not None and end <= start:
         raise DataError(f"{where} ({path}): end {end:g} s is not after start {start:g} s")
     return Item(
@@ -128,7 +128,7 @@ def _row(manifest: Path, number: int, row: Mapping[str, str], column: str) -> It
     )
 
 
-def _number(row: Mapping[str, str], name: str, where: str) -> float | None:
+def number_of(row: Mapping[str, str], name: str, where: str) -> float | None:
     text = row.get(name, "")
     try:
         number = float(text) if text else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -81,6 +81,12 @@ class PatchTransformer(AudioEncoder):
         positions = sincos(layout.positions, self.width).to(tokens.dtype) * view.placed
         (tokens, positions), present, lengths = self.shown(view, tokens, positions)
         return self.run(self.transformer, tokens + positions, present, lengths, view)
+
+    def moments(self, encoding: Encoding, layout: Layout) -> tuple[Float[Tensor, "moments width"], Lengths]:
+        """The mean over the bands of each moment."""
+        tokens, lengths = super().moments(encoding, layout)
+        means = reduce(tokens, "(moments bands) width -> moments width", "mean", bands=self.bands)
+        return means, lengths.map(lambda number: number // self.bands)
 
     def _patches(self, features: Tensor, frames: Lengths | None, fill: float) -> Float[Tensor, "tokens content"]:
         assert frames is not None

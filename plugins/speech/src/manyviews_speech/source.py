@@ -19,10 +19,12 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from manyviews.errors import DataError, UserError
+from manyviews.events import Events
 from manyviews.labelling import TextKind, labels_of_text
 from manyviews.lengths import Lengths
 from manyviews.plugins.suggest import did_you_mean
 from manyviews.source import Labels, Pairs, Source
+from manyviews_speech.annotations import read_events
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.clips import find_clips, wave_of
 from manyviews_speech.example import example
@@ -70,6 +72,8 @@ class AudioSource(Source):
         neighbours: Nearest clips that a neighbour is drawn from.
         pairs: For verification: a file of trials (`1 left right`, one a line), or `speaker` for pairs drawn by `data.speaker`.
         pair_count: Pairs drawn in each split, half of them of one speaker.
+        events: What happens when: a TSV, CSV or JSONL list with columns `filename`, `onset`, `offset` (seconds from the
+            recording's beginning) and `event_label`, a row an event; a row with a filename alone: nothing happens there.
         fit_clips: Most training clips that the features' mean and deviation are fitted on.
         memory: Gigabytes of decoded clips kept.
         on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
@@ -105,6 +109,7 @@ class AudioSource(Source):
         neighbours: PositiveInt = 5,
         pairs: str | Path | None = None,
         pair_count: PositiveInt = 10_000,
+        events: str | Path | None = None,
         fit_clips: PositiveInt = 500,
         memory: Annotated[float, Field(ge=0)] = 1.0,
         on_error: Literal["raise", "skip"] = "raise",
@@ -129,8 +134,10 @@ class AudioSource(Source):
         wanted = target if spec is None or target is not None else spec.target
         self._labels = self._target(wanted, target_kind, required=spec is None or target is not None)
         self._groups = self._grouped(group)
+        self._events = self._annotated(events, trim)
+        judged = self._labels is not None or self._events is not None
         self._splits = split_items(
-            self._items, self._of, splits, hold_out, self._labels, self._groups, split_seed, self._column
+            self._items, self._of, splits, hold_out, self._labels, self._groups, split_seed, self._column, judged=judged
         )
         self._reading = features_when == "reading"
         named = speaker is not None and (spec is None or all(speaker in item.columns for item in self._items))
@@ -187,7 +194,21 @@ class AudioSource(Source):
             return draw_pairs(self._speakers, self._splits, count, self._seed)
         if not Path(pairs).is_file():
             raise DataError(f"data.pairs: there is no file {pairs}; name a list of trials, or `speaker`")
-        return read_trials(Path(pairs), self._items, self._of, self._path.parent)
+        return read_trials(Path(pairs), self._items, self._of, self._folder)
+
+    def _annotated(self, events: str | Path | None, trim: float | None) -> Events | None:
+        if events is None:
+            return None
+        if trim is not None:
+            raise UserError(
+                "data.events: times are those of whole recordings, and `data.trim` cuts their ends off: leave it out"
+            )
+        return read_events(Path(events).expanduser(), self._clips, self._folder)
+
+    @property
+    def _folder(self) -> Path:
+        """That paths of the data are relative to."""
+        return self._path if self._path.is_dir() else self._path.parent
 
     def _statistics(self, frontend: Frontend, most: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation of each channel over training frames, in float64."""
@@ -306,6 +327,19 @@ class AudioSource(Source):
     def pairs(self) -> Pairs | None:
         return self._pairs
 
+    def events(self) -> Events | None:
+        return self._events
+
+    def seconds(self) -> Float[np.ndarray, "clips"]:
+        return np.array([(clip.stop - clip.start) / clip.recording.rate for clip in self._clips])
+
+    def moment(self, sample: int) -> tuple[str, float]:
+        """The recording's path, as lists of events beside the data call it, and where the clip begins in it."""
+        clip = self._clips[sample]
+        path, folder = clip.recording.path.resolve(), self._folder.resolve()
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+        return name, clip.start / clip.recording.rate
+
     def groups(self) -> Shaped[np.ndarray, "clips"] | None:
         return self._groups
 
@@ -314,6 +348,13 @@ class AudioSource(Source):
         frontend = self._frontend or Frontend(FeatureSpec(), self.spec.rate)
         rows = [self._featured(frontend, self._read(int(number))[0], int(number)) for number in index]
         return np.stack([torch.cat([frames.mean(0), frames.std(0, unbiased=False)]).numpy() for frames in rows])
+
+    def frame_features(
+        self, index: Int[np.ndarray, "clips"]
+    ) -> tuple[Float[np.ndarray, "frames features"], Int[np.ndarray, "clips"]]:
+        """The features' frames; of 80 log-mel bands where the spec has none."""
+        frames = [self._frames(int(number)).numpy() for number in index]
+        return np.concatenate(frames), np.array([len(part) for part in frames])
 
     def name(self, number: int) -> str:
         """What a clip is called: its file, and which part of it where it is not the whole."""

@@ -33,6 +33,8 @@ def split_items(
     groups: Shaped[np.ndarray, "clips"] | None,
     seed: int,
     column: Callable[[str], Shaped[np.ndarray, "items"]],
+    *,
+    judged: bool,
 ) -> Shaped[np.ndarray, "clips"]:
     """The split of every clip.
 
@@ -42,16 +44,17 @@ def split_items(
         hold_out: Column -> value: those clips test.
         groups: What must not be parted.
         column: Gives a column of the items.
+        judged: Whether anything is known that tasks can judge by, so that shares are drawn where none are given.
     """
     own = np.full(len(owners), "train")
     shares: Mapping[str, float] = {}
     if isinstance(splits, str):
         own = np.array([_said(value, item) for value, item in zip(column(splits), items, strict=True)])[owners]
-        shares = {} if (own == "valid").any() or labels is None else {"valid": VALID_SHARE}
+        shares = {} if (own == "valid").any() or not judged else {"valid": VALID_SHARE}
     elif splits is not None:
         check_shares(splits)
         shares = splits
-    elif labels is not None:
+    elif judged:
         shares = {"valid": 0.1} if hold_out else {"valid": 0.1, "test": 0.2}
     for name, value in (hold_out or {}).items():
         held = column(name)[owners] == value

@@ -1,0 +1,182 @@
+"""Which events happen when, read off frames linearly: sound event detection on a frozen encoder.
+
+For each class a logistic regression on single frames, as `linear_probe` fits one on samples: standardised on training
+frames, the penalty chosen on validation samples, where the threshold is chosen as well, and reported on test samples.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from manyviews.errors import DataError
+from manyviews.evaluate.event_scores import BETTER, Matching, event_scores
+from manyviews.evaluate.linear import Linear, log_probabilities, logistic_path
+from manyviews.evaluate.linear_probe import best
+from manyviews.evaluate.standardize import Standardizer
+from manyviews.evaluate.task import Embedded, Scores, Task, Timed
+from manyviews.evaluate.threads import torch_threads
+from manyviews.events import Decoding, Events, EventTruth, Stretches
+from manyviews.lengths import Lengths
+
+THRESHOLDS = tuple(np.linspace(0.05, 0.95, 19).round(2).tolist())
+SHARE = 0.2
+"""Of the training samples, cut off where a split is missing."""
+
+
+class EventDetection(Task):
+    """Events by logistic regression on frames, each class by itself.
+
+    Reports F1 by segment and by event, micro and macro, and the error rate of segments (`manyviews.evaluate.event_scores`):
+    on test samples, or on validation samples where none test.
+
+    Args:
+        l2: Penalties to choose from, as in `linear_probe`.
+        iterations: L-BFGS iterations at most for one penalty.
+        smooth: Seconds of a median filter on the scores.
+        gap: Seconds of silence between two events of a class that are taken for one.
+        shortest: Seconds below which an event is dropped.
+        segment: Seconds of a segment.
+        collar: Seconds that the beginning or end of a found event may be off; an end also a fifth of the event.
+    """
+
+    needs_labels = False
+    needs_events = True
+    better = BETTER
+
+    def __init__(
+        self,
+        *,
+        l2: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e3, 1e2, 10.0, 1.0),
+        iterations: PositiveInt = 200,
+        smooth: NonNegativeFloat = 0.1,
+        gap: NonNegativeFloat = 0.1,
+        shortest: NonNegativeFloat = 0.05,
+        segment: PositiveFloat = 1.0,
+        collar: PositiveFloat = 0.2,
+    ) -> None:
+        self.l2, self.iterations = tuple(sorted(l2, reverse=True)), iterations
+        self.smooth, self.gap, self.shortest = smooth, gap, shortest
+        self.matching = Matching(segment, collar)
+
+    def check(self, data: Embedded) -> None:
+        parts(data)
+
+    def __call__(self, data: Embedded) -> Scores:
+        timed, cut = timed_of(data), parts(data)
+        frames = Lengths.of(timed.counts.tolist())
+        truth = EventTruth.of(timed.events).activity(frames, len(timed.events.classes)).numpy()
+        rows = {role: np.isin(frames.owners().numpy(), samples) for role, samples in cut.samples.items()}
+        with torch_threads():
+            x = torch.from_numpy(np.ascontiguousarray(data.x, dtype=np.float32))
+            standardizer = Standardizer.fit(x[rows["fit"]], True)
+            fitted, chosen, reported = (standardizer(x[rows[role]]) for role in ("fit", "choose", "report"))
+            said = np.zeros((len(reported), truth.shape[1]), dtype=np.float64)
+            thresholds = []
+            for number in range(truth.shape[1]):
+                model = self.fit(fitted, truth[rows["fit"], number], chosen, truth[rows["choose"], number])
+                thresholds.append(best_threshold(probabilities(model, chosen), truth[rows["choose"], number]))
+                said[:, number] = probabilities(model, reported)
+        report = timed.events.of(cut.samples["report"])
+        decoding = Decoding(tuple(thresholds), self.smooth, self.gap, self.shortest)
+        found = decoded(decoding, said, timed.counts[cut.samples["report"]], report)
+        return Scores(event_scores(report, found, self.matching), notes=cut.notes)
+
+    def fit(
+        self,
+        x: Float[Tensor, "fit width"],
+        y: Bool[np.ndarray, "fit"],
+        x_valid: Float[Tensor, "valid width"],
+        y_valid: Bool[np.ndarray, "valid"],
+    ) -> Linear:
+        """The penalty of the lowest log loss on validation frames."""
+        truth = torch.from_numpy(y_valid.astype(np.int64))[:, None]
+
+        def loss(model: Linear) -> float:
+            return -log_probabilities(model(x_valid)).gather(1, truth).double().mean().item()
+
+        return best(logistic_path(x, torch.from_numpy(y.astype(np.int64)), 2, self.l2, self.iterations), loss)
+
+
+class Parts:
+    """Samples by role."""
+
+    def __init__(self, samples: dict[str, Int[np.ndarray, "samples"]], notes: tuple[str, ...]) -> None:
+        self.samples, self.notes = samples, notes
+
+
+def timed_of(data: Embedded) -> Timed:
+    """The frames and events, or the error that there are none."""
+    if data.timed is None:
+        raise DataError("this task needs events, and the source has none: name them in `data`, or leave the task out")
+    return data.timed
+
+
+def parts(data: Embedded) -> Parts:
+    """Fit on train, choose on valid, report on test (on valid where there is no test split). Cut from train what is missing.
+
+    Raises:
+        DataError: Too few samples, or no event in those that are fitted on or reported.
+    """
+    timed = timed_of(data)
+    train, valid, test = (np.flatnonzero(timed.splits == split) for split in ("train", "valid", "test"))
+    report, choose = (test, valid) if len(test) else (valid, test)
+    notes: tuple[str, ...] = ()
+    for role, missing in (("reported on", not len(report)), ("chosen on", not len(choose))):
+        if missing:
+            train, off = _cut_off(timed, train)
+            notes = (*notes, f"{role} {len(off):,} samples cut from the training samples: no split is left for it")
+            report, choose = (off, choose) if role == "reported on" else (report, off)
+    for role, samples in (("training", train), ("reported", report)):
+        happening = timed.events.of(samples).found.classes
+        if not len(happening):
+            raise DataError(f"events {timed.events.name!r}: nothing happens in the {len(samples)} {role} samples")
+    return Parts({"fit": train, "choose": choose, "report": report}, notes)
+
+
+def _cut_off(timed: Timed, rows: Int[np.ndarray, "rows"]) -> tuple[Int[np.ndarray, "rest"], Int[np.ndarray, "cut"]]:
+    """Whole groups where there are any."""
+    own = rows if timed.groups is None else timed.groups[rows]
+    names = np.unique(own)
+    if len(names) < 2:
+        what = "samples" if timed.groups is None else "groups"
+        raise DataError(
+            f"events {timed.events.name!r}: {len(names)} training {what} are too few to cut a split from; "
+            "name train, valid and test samples"
+        )
+    off = np.isin(own, np.random.default_rng(0).permutation(names)[: int(np.ceil(SHARE * len(names)))])
+    return rows[~off], rows[off]
+
+
+def probabilities(model: Linear, x: Float[Tensor, "frames width"]) -> Float[np.ndarray, "frames"]:
+    """That a class happens."""
+    return log_probabilities(model(x))[:, 1].exp().double().numpy()
+
+
+def best_threshold(scores: Float[np.ndarray, "frames"], truth: Bool[np.ndarray, "frames"]) -> float:
+    """Of the highest F1 of frames; .5 where the class does not happen."""
+    if not truth.any():
+        return 0.5
+    said = scores >= np.array(THRESHOLDS)[:, None]
+    return float(THRESHOLDS[int(np.argmax(2 * (said & truth).sum(1) / (said.sum(1) + truth.sum())))])
+
+
+def decoded(
+    decoding: Decoding, scores: Float[np.ndarray, "frames classes"], counts: Int[np.ndarray, "samples"], events: Events
+) -> Stretches:
+    """What the scores of several samples say."""
+    each = [
+        decoding(part, seconds) for part, seconds in zip(np.split(scores, counts.cumsum()[:-1]), events.seconds, strict=True)
+    ]
+    return stretches_of(np.concatenate(each), np.array([len(part) for part in each], dtype=np.int64))
+
+
+def stretches_of(rows: Float[np.ndarray, "found 4"], counts: Int[np.ndarray, "samples"]) -> Stretches:
+    """What was found in each of several samples, so many events in each."""
+    owners = np.repeat(np.arange(len(counts)), counts)
+    return Stretches(owners, rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int64))

@@ -1,0 +1,73 @@
+"""Frames of whole samples, for tasks that say when something happens: whatever the recipe's unit is, these judge frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from manyviews.encoder import Encoder
+from manyviews.errors import DataError
+from manyviews.evaluate.embed import encodings
+from manyviews.evaluate.task import Embedded, Timed
+from manyviews.evaluate.units import Limits
+from manyviews.events import Events
+from manyviews.source import Source
+from manyviews.traits import Trait
+
+
+def draw_timed(source: Source, limits: Limits, seed: int) -> Int[np.ndarray, "samples"]:
+    """Samples whose events are known, of each split in `limits` so many at most, ascending."""
+    events, generator = events_of(source), np.random.default_rng(seed)
+    splits = np.where(events.known, source.splits(), "")
+    named = (split for split in ("train", "valid", "test") if split in limits)
+    drawn = [generator.permutation(np.flatnonzero(splits == split))[: limits[split]] for split in named]
+    return np.sort(np.concatenate(drawn))
+
+
+def events_of(source: Source) -> Events:
+    """The events; who plans a task that needs them has looked for them."""
+    events = source.events()
+    assert events is not None
+    return events
+
+
+def embed_timed(
+    encoder: Encoder,
+    source: Source,
+    samples: Int[np.ndarray, "samples"],
+    *,
+    batch_size: int,
+    device: torch.device | None = None,
+) -> Embedded:
+    """What an encoder makes of the frames of these samples.
+
+    Raises:
+        DataError: Its tokens do not follow one another in time.
+    """
+    if Trait.MOMENTS not in encoder.offers:
+        raise DataError(f"events need {Trait.MOMENTS.value}; {type(encoder).__name__} is none")
+    parts, counts = [], []
+    for _, layout, encoding in encodings(encoder, source, samples, batch_size, device):
+        frames, lengths = encoder.moments(encoding, layout)
+        parts.append(frames.float().cpu().numpy())
+        counts.append(lengths.tensor.cpu().numpy())
+    return embedded(source, samples, np.concatenate(parts), np.concatenate(counts))
+
+
+def raw_timed(source: Source, samples: Int[np.ndarray, "samples"], *, batch_size: int) -> Embedded:
+    """The plain features of the frames of these samples."""
+    read = [source.frame_features(samples[start : start + batch_size]) for start in range(0, len(samples), batch_size)]
+    return embedded(source, samples, np.concatenate([x for x, _ in read]), np.concatenate([counts for _, counts in read]))
+
+
+def embedded(
+    source: Source,
+    samples: Int[np.ndarray, "samples"],
+    x: Float[np.ndarray, "frames width"],
+    counts: Int[np.ndarray, "samples"],
+) -> Embedded:
+    """Frames, with what is known of their samples."""
+    groups, splits = source.groups(), source.splits()[samples]
+    timed = Timed(counts, events_of(source).of(samples), splits, None if groups is None else groups[samples])
+    return Embedded(x, np.repeat(splits, counts), timed=timed)
