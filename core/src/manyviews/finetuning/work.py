@@ -104,6 +104,8 @@ def _by_labels(source: Source) -> str:
     labels = source.labels()
     if labels is None and source.dense_labels() is not None:
         raise RecipeError("task: the data have label maps; name the task that is trained on them: task.name=segmentation")
+    if labels is None and source.events() is not None:
+        raise RecipeError("task: the data have events; name the task that is trained on them: task.name=events")
     return "classification" if labels is None else labels.kind
 
 

@@ -55,3 +55,24 @@ def write_instruments(folder: Path, notes: int = 40) -> Path:
             rows.append(f"{name},{instrument},{octave}")
     (folder / "notes.csv").write_text("\n".join(rows) + "\n")
     return folder / "notes.csv"
+
+
+NOTES = {"low": 300.0, "high": 1400.0}
+
+
+def write_scenes(folder: Path, count: int = 12, seconds: float = 2.0) -> Path:
+    """Recordings of noise in which high and low notes sound, but for the last, and `events.tsv` that says when; the folder."""
+    rng = np.random.default_rng(0)
+    rows = ["filename\tonset\toffset\tevent_label"]
+    for number in range(count):
+        made = 0.01 * rng.normal(size=round(seconds * RATE))
+        for label, pitch in NOTES.items() if number < count - 1 else ():
+            length = round(rng.uniform(0.3, 0.8), 2)
+            onset = round(rng.uniform(0, seconds - length), 2)
+            start = round(onset * RATE)
+            note = tone(pitch, length, number)
+            made[start : start + len(note)] += note[: len(made) - start]
+            rows.append(f"{number}.wav\t{onset}\t{round(onset + length, 2)}\t{label}")
+        soundfile.write(folder / f"{number}.wav", made.clip(-1, 1).astype(np.float32), RATE)
+    (folder / "events.tsv").write_text("\n".join([*rows, f"{count - 1}.wav\t\t\t"]) + "\n")
+    return folder

@@ -32,10 +32,18 @@ def cepstra(folder: Path) -> dict[str, Any]:
     return {"data": {**clips(folder)["data"], "features": {"kind": "mfcc", "channels": 16}}}
 
 
+def scenes(folder: Path) -> dict[str, Any]:
+    """Recordings in which notes sound, and when."""
+    from manyviews_speech.synth import RATE, write_scenes
+
+    path = write_scenes(folder, count=8, seconds=1.0)
+    return {"data": {"source": "audio", "path": str(path), "rate": RATE, "events": str(path / "events.tsv")}}
+
+
 CLUSTERED = "clusters are found among the training clips: new clips have none"
 SMALL = {"width": 16, "depth": 1, "heads": 2}
 TRIAL = Trial(
-    data={"clips": clips, "equal": equal, "cepstra": cepstra},
+    data={"clips": clips, "equal": equal, "cepstra": cepstra, "scenes": scenes},
     parts={
         "speech/conformer": {**SMALL, "kernel": 5},
         "speech/conv": {"width": 16, "depth": 1, "kernel": 3},
@@ -64,7 +72,11 @@ TRIAL = Trial(
         },
         "speech/tera": {"loud": {"magnitude": 0.5}},
     },
-    on={"speech/patches": ("clips", "equal", "cepstra"), "speech/labelled_segments": ("clips", "cepstra")},
+    on={
+        "speech/patches": ("clips", "equal", "cepstra", "scenes"),
+        "speech/labelled_segments": ("clips", "cepstra"),
+        "events": ("scenes",),
+    },
     exceptions={
         "clips": {"data_are_read_by_a_spec": CLUSTERED},
         "cepstra": {"data_are_read_by_a_spec": CLUSTERED},
