@@ -120,7 +120,8 @@ def _f1(
     hits: Int[np.ndarray, "classes"], there: Int[np.ndarray, "classes"], said: Int[np.ndarray, "classes"]
 ) -> Float[np.ndarray, "classes"]:
     with np.errstate(invalid="ignore"):
-        return 2 * hits.astype(np.float64) / (there + said)
+        f1: Float[np.ndarray, "classes"] = 2 * hits.astype(np.float64) / (there + said)
+    return f1
 
 
 def _mean(each: Float[np.ndarray, "classes"]) -> float:

@@ -12,7 +12,7 @@ from manyviews.evaluate.embed import encodings
 from manyviews.evaluate.task import Embedded, Timed
 from manyviews.evaluate.units import Limits
 from manyviews.events import Events
-from manyviews.source import Source
+from manyviews.source import Source, Split
 from manyviews.traits import Trait
 
 
@@ -20,8 +20,8 @@ def draw_timed(source: Source, limits: Limits, seed: int) -> Int[np.ndarray, "sa
     """Samples whose events are known, of each split in `limits` so many at most, ascending."""
     events, generator = events_of(source), np.random.default_rng(seed)
     splits = np.where(events.known, source.splits(), "")
-    named = (split for split in ("train", "valid", "test") if split in limits)
-    drawn = [generator.permutation(np.flatnonzero(splits == split))[: limits[split]] for split in named]
+    named: tuple[Split, ...] = ("train", "valid", "test")
+    drawn = [generator.permutation(np.flatnonzero(splits == s))[: limits[s]] for s in named if s in limits]
     return np.sort(np.concatenate(drawn))
 
 
