@@ -367,7 +367,7 @@ def test_settings_last_as_long_as_the_run(folder: Path, uri: str, monkeypatch: p
 class Mean:
     """Stands for a trained encoder: embeds each row as its mean, scaled by what the checkpoint says."""
 
-    served_suffix = None
+    served_suffixes = ()
 
     def __init__(self, folder: Path) -> None:
         assert not (folder / "trainer.pt").exists()

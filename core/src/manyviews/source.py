@@ -95,6 +95,9 @@ class Source(ABC):
     served: ClassVar[str | None] = None
     """Where a sample is a file (sound, a volume, a scene): the usual end of its name (`.wav`). A served encoder is then sent
     files, which are written down and read by `reading`, one by one. None: samples are sent as rows of a table (`example`)."""
+    served_also: ClassVar[frozenset[str]] = frozenset()
+    """Other ends that the name of a sent file may have. None of a kind that names further files (lists, headers beside their
+    data, catalogues): a server would open those for whoever asks."""
 
     @classmethod
     def reading(cls, data: Any, spec: Spec) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manyviews.testing.kits import EncoderKit, ObjectiveKit, PluginKit, RendererKit, SourceKit, ViewsKit
+from manyviews.testing.kits import DownstreamKit, EncoderKit, ObjectiveKit, PluginKit, RendererKit, SourceKit, ViewsKit
 
 PLUGIN = "manyviews_satellite.plugin"
 
@@ -28,4 +28,8 @@ class TestRenderers(RendererKit):
 
 
 class TestObjectives(ObjectiveKit):
+    plugin = PLUGIN
+
+
+class TestDownstream(DownstreamKit):
     plugin = PLUGIN

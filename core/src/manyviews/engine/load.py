@@ -41,13 +41,17 @@ class Trained:
 
     def predict(self, data: Any) -> Float[np.ndarray, "samples width"]:
         """Pooled embeddings of whatever the domain's source reads; the order is kept, no samples give (0, width)."""
-        source = self.reading(data)
+        return self.embed(self.reading(data))
+
+    def embed(self, source: Source) -> Float[np.ndarray, "samples width"]:
+        """Pooled embeddings of all samples of a source that reads as the spec says."""
         return embed(self.encoder, source, np.arange(len(source)))
 
     @property
-    def served_suffix(self) -> str | None:
-        """Where a sample is a file: the usual end of its name."""
-        return source_class(self.recipe).served
+    def served_suffixes(self) -> tuple[str, ...]:
+        """Where a sample is a file: how its name may end, the usual end first. Nothing where samples are rows."""
+        source = source_class(self.recipe)
+        return () if source.served is None else (source.served, *sorted(source.served_also))
 
     def untrained(self) -> Encoder:
         """The same encoder with the weights that it began with, on the same device."""

@@ -16,7 +16,7 @@ from manyviews.batch import Batch
 from manyviews.engine.loader import Order, Samples, read
 from manyviews.errors import DataError
 from manyviews.evaluate.units import Units
-from manyviews.source import FILE, Source, Split
+from manyviews.source import FILE, NAME, Source, Split
 from manyviews.testing.bench import Bench
 from manyviews.testing.compare import difference
 from manyviews.testing.kit import Kit
@@ -141,7 +141,7 @@ class SourceKit(Kit):
         if example is None:
             pytest.skip("it gives no example")
         if source.served is not None:
-            path = tmp_path / f"sample{source.served}"
+            path = tmp_path / (example[NAME][0] if NAME in example else f"sample{source.served}")
             path.write_bytes(example[FILE][0])
             example = path
         assert len(type(source).reading(example, source.spec)) > 0, "`example` is what a user of the served encoder sends"

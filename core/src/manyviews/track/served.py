@@ -1,8 +1,9 @@
 """A trained encoder behind MLflow's HTTP port: what it takes, in what form it answers, and how it refuses.
 
 A sample is a row of a table (tables, graphs), or a file: a row with the file's bytes in the column `file` (in JSON as
-base64) and, where the kind is not the domain's usual one, its name in the column `name`. A file that is cut into
-several samples (a long recording, a large scene) is answered by their mean: as many rows come back as were sent.
+base64) and, where the kind is not the domain's usual one or the name says something (a date), its name in the column
+`name`. A file that is cut into several samples (a long recording, a large scene) is answered by their mean: as many rows
+come back as were sent. Only kinds of file are read that name no other files (`Source.served_also`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from manyviews.source import FILE, NAME
 MOST_ROWS = 10_000
 MOST_BYTES = 256 * 2**20
 """Of the files of one request, together."""
+MOST_SAMPLES = 10_000
+"""That a file is cut into: a compressed one may hold a thousand times its size."""
+MOST_LETTERS = 120
+"""Of a file's name."""
 GZIP = b"\x1f\x8b"
 
 
@@ -67,7 +72,7 @@ class Served:
         columns = [str(name) for name in getattr(data, "columns", ())]
         if len(columns) and len(data) > MOST_ROWS:
             raise RequestError(f"{len(data):,} rows in one request; send {MOST_ROWS:,} at most")
-        if self.trained.served_suffix is None:
+        if not self.trained.served_suffixes:
             return self.trained.predict(data)
         if FILE not in columns:
             given = ", ".join(columns) or "none"
@@ -86,12 +91,14 @@ class Served:
 
     def _file(self, number: int, content: bytes, name: Any) -> Float[np.ndarray, "width"]:
         """The mean over the samples of one file."""
-        assert self.trained.served_suffix is not None
         with tempfile.TemporaryDirectory(prefix="manyviews-") as folder:
-            path = Path(folder) / f"row{number}{_suffix(name, content, self.trained.served_suffix)}"
+            path = Path(folder) / _name(number, name, content, self.trained.served_suffixes)
             path.write_bytes(content)
             try:
-                vector: np.ndarray = self.trained.predict(str(path)).mean(0)
+                source = self.trained.reading(str(path))
+                if not 0 < len(source) <= MOST_SAMPLES:
+                    raise RequestError(f"{path}: is cut into {len(source):,} samples; send parts of 1 to {MOST_SAMPLES:,}")
+                vector: np.ndarray = self.trained.embed(source).mean(0)
             except UserError as error:
                 raise RequestError(" ".join(str(error).replace(str(path), f"row {number}").split())) from error
         return vector
@@ -113,9 +120,18 @@ def _bytes(number: int, content: Any) -> bytes:
         raise RequestError(f"row {number}: `{FILE}` is no base64 ({error})") from error
 
 
-def _suffix(name: Any, content: bytes, usual: str) -> str:
-    """The end of the file's name, by which readers tell its kind; of nothing but letters, digits and dots."""
-    found = re.search(r"(\.[A-Za-z0-9]{1,8}){1,2}$", name) if isinstance(name, str) else None
-    if found is not None:
-        return found.group().lower()
-    return f"{usual}.gz" if content.startswith(GZIP) else usual
+def _name(number: int, name: Any, content: bytes, suffixes: tuple[str, ...]) -> str:
+    """What the file is called where it is written down: its name without folders and odd signs, since names tell a file's
+    kind and more (a scene's day, its sensor); or a made-up one.
+
+    Raises:
+        RequestError: It ends as no file does that is read here.
+    """
+    if not isinstance(name, str) or not name:
+        return f"row{number}{suffixes[0]}" + (".gz" if content.startswith(GZIP) else "")
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", re.split(r"[/\\]", name)[-1])[-MOST_LETTERS:].lstrip(".")
+    if not plain.lower().removesuffix(".gz").endswith(suffixes):
+        raise RequestError(
+            f"row {number}: `{NAME}` is {name[-MOST_LETTERS:]!r}; files that are read here end in {', '.join(suffixes)}"
+        )
+    return plain

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 
 from manyviews.errors import DataError
 from manyviews_satellite.reading.find import SUFFIXES
+from manyviews_satellite.reading.header import read_header
 from manyviews_satellite.reading.options import Options
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.reading.scenes import find_scenes
@@ -30,8 +32,21 @@ def examine(path: Path) -> list[str] | None:
         found = find_scenes(path, Options())
     except DataError as error:
         return [_line(str(error))]
-    lines = [_line(reason) for reason in found.refused if not reason.partition(":")[0].endswith(".npy")]
+    told = [(reason.partition(": ")[0], reason) for reason in found.refused]
+    lines = [_line(reason) for file, reason in told if not file.endswith(".npy") and not _is_label_map(Path(file))]
     return lines + [f"{scene.name}: {finding}" for scene in found.scenes for finding in _scene(scene)]
+
+
+def _is_label_map(file: Path) -> bool:
+    """Whole numbers in one band, and an image of the same name in a folder beside: what segmentation and change learn from."""
+    beside = file.parent.parent.glob(f"*/{escape(file.stem)}.*")
+    if not any(other.parent != file.parent and other.suffix.lower() in SUFFIXES for other in beside):
+        return False
+    try:
+        dtypes = read_header(str(file)).dtypes
+    except DataError:
+        return False
+    return len(dtypes) == 1 and np.dtype(dtypes[0]).kind in "ui"
 
 
 def _is_ours(path: Path) -> bool:

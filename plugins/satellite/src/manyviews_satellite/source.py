@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from manyviews.source import DenseLabels, Labels, Source
 from manyviews_satellite.batch import TileBatch
 from manyviews_satellite.dates import all_dates, paired_dates
 from manyviews_satellite.describe import describe
+from manyviews_satellite.example import example
 from manyviews_satellite.features import image_statistics
 from manyviews_satellite.ground import ground_blocks, straddling
 from manyviews_satellite.labels import Target, labels_of, read_target, split_tiles
@@ -32,6 +33,9 @@ from manyviews_satellite.spec import TileSpec, Windows
 from manyviews_satellite.statistics import statistics
 from manyviews_satellite.survey import survey
 from manyviews_satellite.targets import Map
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLOCK_TILES = 4
 """Side of a block of ground in tiles, where the recipe does not say."""
@@ -82,6 +86,7 @@ class TileSource(Source):
     """
 
     spec: TileSpec
+    served, served_also = ".tif", frozenset({".tiff", ".jp2", ".npy"})
 
     def __init__(
         self,
@@ -130,14 +135,17 @@ class TileSource(Source):
         )  # fmt: skip
         if spec is not None:
             names = tuple(dict.fromkeys(band.name for band in spec.bands))
-            reading, windows = spec.reading.model_copy(update={"use": names, "partial": True}), spec.windows
+            own = {"use": names, "partial": True, "assumed": spec.bands[0].sensor}
+            reading, windows = spec.reading.model_copy(update=own), spec.windows
         wanted = target or (spec.target if spec is not None and spec.target == "folder" else None)
         in_folder = dense and wanted is not None and not Path(wanted).expanduser().is_file()
         goal = None
         if wanted is not None and not in_folder:
             goal = read_target(wanted, target_kind, target_column, windows.stride or 4, ignore)
         over, goal = (goal, None) if dense else (None, goal)
-        scenes = find_scenes(path, reading, leave=wanted if in_folder else None)
+        if in_folder:
+            reading = reading.model_copy(update={"masks": wanted})
+        scenes = find_scenes(path, reading)
         found = survey(scenes.scenes, windows, goal.places.centres if goal is not None and goal.places is not None else None)
         self.skipped = _left_out([*scenes.refused, *found.refused], path, on_error, bool(found.scenes))
         self._unseen, seen = found.unseen, None
@@ -158,6 +166,12 @@ class TileSource(Source):
             seen = None if seen is None else seen[kept]
             if self._labels is not None:
                 self._labels = Labels(self._labels.name, self._labels.kind, self._labels.values[kept], self._labels.classes)
+        if spec is None and not (self._splits == "train").any():
+            blocks = len(np.unique(self._blocks))
+            raise DataError(
+                f"{path}: no tile is left to train on: all {blocks:,} blocks of ground, of {side} pixels, validate or test\n"
+                "set data.block lower, or smaller shares as data.splits"
+            )
         self._reader = TileReader(found.scenes, found.tiles, windows.tile, seen, round(memory * 1e9))
         self.blocks = found.tiles.counts().tolist() if windows.sampling != "random" and goal is None else None
         self._times = np.array([scene.time for scene in found.scenes], dtype=np.float32)
@@ -253,6 +267,10 @@ class TileSource(Source):
     def features(self, index: Int[np.ndarray, "tiles"]) -> Float[np.ndarray, "tiles features"]:
         """Image statistics: mean, deviation, least and largest number of each band over valid pixels."""
         return np.concatenate([image_statistics(self.batch(index[i : i + 64]), self.spec) for i in range(0, len(index), 64)])
+
+    def example(self) -> pd.DataFrame | None:
+        """A tile as a GeoTIFF; of several dates as a stack; None where dates are files of different folders."""
+        return example(self.spec)
 
     def fingerprint(self) -> Mapping[str, Any]:
         told = [self._told(number) for number in range(len(self._reader.scenes))]

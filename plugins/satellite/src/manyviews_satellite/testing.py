@@ -42,9 +42,31 @@ def radar(folder: Path) -> dict[str, Any]:
     return {"data": {"source": "tiles", "path": str(folder), "tile": 16}}
 
 
+def changes(folder: Path) -> dict[str, Any]:
+    """Pairs of images, in the second of which towns have grown, with masks of those."""
+    import numpy as np
+
+    from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
+
+    for name in ("before", "after", "changed"):
+        (folder / name).mkdir()
+    for number in range(3):
+        ground = landscape(32, 32, 4, number)
+        later = ground.copy()
+        later[8 + number : 24, 4:20] = 4
+        for name, classes in (("before", ground), ("after", later)):
+            pixels = numbers(reflectances(classes, number, season=0.3 * (name == "after")))
+            write_scene(folder / name / f"{number}.tif", pixels, corner=(600_000.0 + 1000 * number, 5_200_000.0))
+        mask = (later != ground)[None].astype(np.uint8)
+        write_scene(folder / "changed" / f"{number}.tif", mask, names=None, corner=(600_000.0 + 1000 * number, 5_200_000.0))
+    data = {"pairs": ["before", "after"], "dense": True, "target": "changed", "block": 32, "splits": {"valid": 0.3}}
+    return {"data": {"source": "tiles", "path": str(folder), "sensor": "sentinel2", "tile": 16, **data}}
+
+
 SMALL = {"width": 16, "depth": 1, "heads": 2}
+UNLABELLED = ("scenes", "dates", "radar")
 TRIAL = Trial(
-    data={"scenes": scenes, "dates": dates, "radar": radar},
+    data={"scenes": scenes, "dates": dates, "radar": radar, "changes": changes},
     parts={
         "satellite/transformer": {**SMALL, "patch": 8},
         "satellite/resnet": {"width": 16, "stages": 2, "blocks": 1},
@@ -65,6 +87,12 @@ TRIAL = Trial(
         "satellite/group_mask": {"groups": {"by": "group", "share": 0.5}},
     },
     on={
+        "satellite/resnet": UNLABELLED,
+        "satellite/rcf": UNLABELLED,
+        "satellite/augment": UNLABELLED,
+        "satellite/group_mask": UNLABELLED,
+        "satellite/change": ("changes",),
+        "satellite/segmentation": ("changes",),
         "satellite/merlin": ("radar",),
         "satellite/merlin_parts": ("radar",),
         "satellite/satmae_temporal": ("dates",),

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+from manyviews.errors import DataError
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.spec import Windows
 
 REGION_BYTES = 64 << 20
 """Most that a region takes in memory."""
+MOST_TILES = 20_000_000
+"""Of a scene: their places are kept in memory, and a header may claim any size."""
 Numbers = Int[np.ndarray, "tiles"]
 
 
@@ -67,7 +70,18 @@ class Tiles:
 
 
 def cut(scene: Scene, windows: Windows, random: np.random.Generator, area: int) -> tuple[Numbers, Numbers, Numbers]:
-    """Rows, columns and regions of the tiles of a scene. `area`: pixels of all scenes, for `tiles` in all."""
+    """Rows, columns and regions of the tiles of a scene. `area`: pixels of all scenes, for `tiles` in all.
+
+    Raises:
+        DataError: A scene of so many tiles that only its header can be meant.
+    """
+    step = (windows.stride if windows.sampling == "grid" else None) or windows.tile
+    count = (scene.grid.rows // step) * (scene.grid.cols // step)
+    if count > MOST_TILES and windows.tiles is None:
+        raise DataError(
+            f"{scene.name}: {scene.grid.rows:,} x {scene.grid.cols:,} pixels are about {count:,} tiles, and {MOST_TILES:,} are "
+            "the most\nset data.tile or data.stride larger, or cut the image into parts"
+        )
     if windows.sampling == "random":
         return _anywhere(scene, windows, random, area)
     return _grid(scene, windows) if windows.sampling == "grid" else _crops(scene, windows, random)

@@ -31,6 +31,7 @@ from manyviews_speech.example import example
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.listing import listing
 from manyviews_speech.partners import Neighbours, Same, clusters_of, in_parts
+from manyviews_speech.recording import SUFFIXES
 from manyviews_speech.spec import AudioSpec, FeatureSpec
 from manyviews_speech.splits import split_items
 from manyviews_speech.trials import draw_pairs, read_trials
@@ -82,7 +83,7 @@ class AudioSource(Source):
     """
 
     spec: AudioSpec
-    served = ".wav"
+    served, served_also = ".wav", SUFFIXES - {".wav"}
 
     def __init__(
         self,

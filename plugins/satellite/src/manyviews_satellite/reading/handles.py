@@ -8,14 +8,20 @@ from __future__ import annotations
 import os
 import warnings
 from collections import OrderedDict
+from functools import cache
+from pathlib import PurePath
 from threading import local
 
 import rasterio
+from rasterio.env import Env
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 OPEN = 32
 """Files that a thread keeps open."""
+KINDS = {".tif": ("GTiff",), ".tiff": ("GTiff",), ".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")}
+"""What files of these endings may be. GDAL looks at what a file begins with: a list of other files, local or remote, that is
+called .tif would be followed for whoever sent it."""
 
 
 class _Open(local):
@@ -28,7 +34,7 @@ _OPEN = _Open()
 
 
 def opened(path: str) -> DatasetReader:
-    """A file, open for reading. Closed when many others have been asked for since.
+    """A file, open for reading. Closed when many others have been asked for since, or when it is gone or another by then.
 
     Raises:
         rasterio.errors.RasterioIOError: GDAL cannot open it.
@@ -36,19 +42,30 @@ def opened(path: str) -> DatasetReader:
     if _OPEN.process != os.getpid():
         _OPEN.__init__()  # type: ignore[misc]  # the parent's handles are not ours to close
     files = _OPEN.files
-    key = path, _state(path)
+    key = path, state(path)
     if key in files:
         files.move_to_end(key)
         return files[key]
+    for old in [old for old in files if old[1] != state(old[0])]:
+        files.pop(old).close()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said in words by who needs coordinates
-        files[key] = rasterio.open(path)
+        files[key] = rasterio.open(path, driver=_driver(PurePath(path).suffix.lower()))
     if len(files) > OPEN:
         files.popitem(last=False)[1].close()
     return files[key]
 
 
-def _state(path: str) -> tuple[int, int]:
+@cache
+def _driver(suffix: str) -> str | None:
+    """That of GDAL's that is here; None: any."""
+    if suffix not in KINDS:
+        return None
+    with Env() as env:
+        return next((name for name in KINDS[suffix] if name in env.drivers()), None)
+
+
+def state(path: str) -> tuple[int, int]:
     """A file that was written anew is another one."""
     try:
         told = os.stat(path)

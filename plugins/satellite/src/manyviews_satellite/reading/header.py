@@ -17,6 +17,8 @@ from manyviews_satellite.reading.handles import opened
 COMPLEX_INTEGERS = "complex_int16"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """What TIFF and BigTIFF files begin with."""
+MOST_BLOCKS = 1 << 18
+"""Of a band, asked where they end; of more, some rows of blocks are: a file of a kilobyte may claim billions."""
 BEYOND = 400.0
 """Degrees that no place on Earth has."""
 
@@ -120,8 +122,9 @@ def _refuse_truncated(path: str, dataset: DatasetReader) -> None:
     bands = [1] if dataset.interleaving is None or dataset.interleaving.name == "pixel" else range(1, dataset.count + 1)
     for band in bands:
         rows, cols = dataset.block_shapes[band - 1]
-        for row in range(-(-dataset.height // rows)):
-            for col in range(-(-dataset.width // cols)):
+        down, across = -(-dataset.height // rows), -(-dataset.width // cols)
+        for row in range(0, down, max(down * across // MOST_BLOCKS, 1)):
+            for col in range(across):
                 start, length = (
                     dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")
                 )

@@ -31,6 +31,10 @@ class Options(BaseModel):
     crs: str | None = None
     """`none`: pixels as they lie; another: of files that have none."""
     clouds: Clouds = "keep"
+    masks: str | None = None
+    """Name of folders whose files are label maps, no images."""
+    assumed: str | None = None
+    """Sensor of files that tell none: reading new data for a trained encoder, that of the training data."""
     partial: bool = False
     """Reading new data for a trained encoder: they may lack bands of `use`, and what they say of their bands' order counts."""
 

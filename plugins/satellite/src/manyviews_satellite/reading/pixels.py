@@ -11,7 +11,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from manyviews.errors import DataError
-from manyviews_satellite.reading.handles import opened
+from manyviews_satellite.reading.handles import opened, state
 from manyviews_satellite.reading.header import COMPLEX_INTEGERS, Header
 
 Window = tuple[int, int, int, int]
@@ -59,9 +59,14 @@ def _failed(header: Header, window: Window) -> str:
     )
 
 
-@lru_cache(maxsize=16)
 def stack(path: str) -> np.ndarray:
     """A .npy file, mapped into memory."""
+    return _mapped(path, state(path))
+
+
+@lru_cache(maxsize=16)
+def _mapped(path: str, state: tuple[int, int]) -> np.ndarray:
+    """A file that was written anew is another one."""
     found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return found
 

@@ -34,17 +34,16 @@ class Found:
     refused: list[str] = field(default_factory=list)
 
 
-def find_scenes(path: str | Path, options: Options, leave: str | None = None) -> Found:
+def find_scenes(path: str | Path, options: Options) -> Found:
     """The scenes at a path, all with the same bands, and a line for each file that cannot be used.
 
     Args:
         path: A file, a folder, a pattern or a catalogue.
         options: How they are read.
-        leave: Name of folders whose files are no images (masks).
     """
     found = Found()
     parts: dict[str, list[tuple[File, Header]]] = {}
-    for file, headers in scan([file for file in find_files(path) if PurePath(file.path).parent.name != leave], options):
+    for file, headers in scan([file for file in find_files(path) if PurePath(file.path).parent.name != options.masks], options):
         if isinstance(headers, DataError):
             found.refused.append(str(headers))
             continue
@@ -68,7 +67,8 @@ def _key(file: File, header: Header) -> str:
 
 
 def _scene(key: str, members: Sequence[tuple[File, Header]], options: Options) -> Scene:
-    sensor = options.sensor or next((file.sensor for file, _ in members if file.sensor), None) or sensor_told(key)
+    catalogue = next((file.sensor for file, _ in members if file.sensor), None)
+    sensor = options.sensor or catalogue or sensor_told(key) or options.assumed
     layers, quality = [], None
     for file, header in members:
         said = _mask_of(file, header)
