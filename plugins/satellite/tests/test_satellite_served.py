@@ -88,12 +88,12 @@ def test_what_is_no_scene_is_refused_in_a_sentence(place: Place, tmp_path: Path)
 
 def test_a_small_file_that_claims_to_be_a_huge_image_is_refused(place: Place, tmp_path: Path) -> None:
     huge = tmp_path / "huge.tif"
-    profile = {"driver": "GTiff", "count": 6, "dtype": "uint8", "tiled": True, "compress": "deflate"}
+    profile = {"driver": "GTiff", "count": 6, "dtype": "uint8", "tiled": True, "compress": "deflate", "sparse_ok": True}
+    profile |= {"BIGTIFF": "YES", "crs": "EPSG:32632"}
+    ground = rasterio.Affine(10, 0, 6e5, 0, -10, 5e6)
     for size, words in ((100_000, "tiles, and 20,000,000 are the most"), (2048, "is cut into 16,384 samples")):
-        with rasterio.open(
-            huge, "w", **profile, width=size, height=size, blockxsize=1024, blockysize=1024, sparse_ok=True, BIGTIFF="YES", crs="EPSG:32632",
-            transform=rasterio.Affine(10, 0, 6e5, 0, -10, 5e6),
-        ) as file:  # fmt: skip
+        form = {**profile, "width": size, "height": size, "blockxsize": 1024, "blockysize": 1024, "transform": ground}
+        with rasterio.open(huge, "w", **form) as file:
             if size < 10_000:
                 file.write(np.ones((6, size, size), np.uint8))
             file.descriptions = tuple(band.name for band in place.trained.spec.bands)  # type: ignore[attr-defined]
