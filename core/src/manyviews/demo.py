@@ -41,7 +41,7 @@ def run_demo(domain: str | None = None, folder: Path = Path("demo"), say: Callab
     name = domain or _first_domain()
     registry().domain(name, key="demo")
     folder.mkdir(parents=True, exist_ok=True)
-    demo = _prepare(name, folder)
+    demo = prepare_demo(name, folder)
     say(f"{demo.about}\nRecipe {demo.recipe}\n")
     train = {**demo.overrides.get("train", {}), "folder": str(folder / "runs")}
     began = time.process_time()
@@ -55,7 +55,7 @@ def run_demo(domain: str | None = None, folder: Path = Path("demo"), say: Callab
     return run.folder
 
 
-def _prepare(name: str, folder: Path) -> Demo:
+def prepare_demo(name: str, folder: Path) -> Demo:
     """The domain's demo, its data in `folder`.
 
     Raises:
