@@ -1,42 +1,77 @@
 """Which checkpoint of a run to take: the choice that label-free scores make, beside the one that labels would make.
 
-    python benchmarks/selection.py --data DATA/tabular [--seeds 2] [--steps 800] [--jobs adult/t_jepa,…]
+    python benchmarks/selection.py --data DATA [--seeds 3] [--jobs adult/t_jepa,cora/dgi,…] [--out runs.jsonl]
     python benchmarks/selection.py --quick
 
-Each run keeps nine checkpoints, the first an eighth into it. Effective rank, LiDAR and uniformity are read on training rows as
-it goes, a linear probe on the validation rows. Each picks a checkpoint; so do "the last" and an oracle that sees the test
-rows. Reported is the test score of a linear probe on the checkpoint that was picked. Prints a line a run, then one JSON
-object: for each way to choose, how far its choice stays behind the oracle's on average.
+Each run keeps nine checkpoints, the first a ninth into it. Effective rank, LiDAR and uniformity are read on training units as
+it goes, a linear probe on the validation units. Each picks a checkpoint; so do "the last", "the first", chance ("any", on average) and an
+oracle that sees the test units. For each way to choose: the test score of a linear probe on the checkpoint that was picked, how far it stays
+behind the oracle's (regret), and Spearman's rank correlation of its reading with the test score over the checkpoints. Prints a
+line a run (and appends it to `--out`, whose runs are not run again), a table, and one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-LOOKS = 8
-METRICS = {"adult": "auc", "telco_churn": "auc", "covertype_20k": "accuracy", "breast_cancer": "auc"}
-TARGETS = {"adult": "income", "telco_churn": "Churn", "covertype_20k": "Cover_Type", "breast_cancer": "diagnosis"}
-SCORES = {
+import numpy as np
+from _measure import shared_data
+
+LOOKS = 9
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, and what a probe on it is judged by."""
+
+    domain: str
+    path: str
+    metric: str
+    target: str | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Length and batches of a run that a CPU has time for."""
+
+
+DATA = {
+    "adult": Data("tabular", "tabular/adult.csv", "auc", "income", {"steps": 360, "batch_size": 256}),
+    "california_housing": Data(
+        "tabular", "tabular/california_housing.csv", "r2", "median_house_value", {"steps": 360, "batch_size": 256}
+    ),
+    "telco_churn": Data("tabular", "tabular/telco_churn.csv", "auc", "Churn", {"steps": 360, "batch_size": 128}),
+    "cora": Data("graphs", "graphs/planetoid/Cora", "accuracy", None, {"steps": 270}),
+    "breast_cancer": Data("tabular", "breast_cancer.csv", "auc", "diagnosis", {"steps": 63, "batch_size": 64}),
+}
+JOBS = (
+    "adult/t_jepa,adult/masked_values,adult/scarf,adult/vime,california_housing/masked_values,california_housing/scarf,"
+    "telco_churn/t_jepa,telco_churn/scarf,cora/dgi,cora/graphmae,cora/grace"
+)
+READINGS = {
     "effective rank": ("eval/effective_rank/effective_rank", 1),
     "LiDAR": ("eval/lidar/lidar", 1),
     "uniformity": ("eval/alignment_uniformity/uniformity", -1),
 }
+LABELS = "labels (valid)"
 
 
-def one_run(table: str, recipe: str, data: Path, seed: int, steps: int) -> dict[str, float]:
-    """Test score of the checkpoint that each way picks."""
+def one_run(job: str, data: Path, seed: int) -> dict[str, Any]:
+    """Of each way to choose: test score, and rank correlation where it reads something."""
     from manyviews.engine.choose import judge_checkpoints
     from manyviews.engine.pretrain import pretrain
     from manyviews.track.noise import quiet
 
-    every = steps // LOOKS
-    split = data / f"{table}_split.csv"
+    name, _, recipe = job.partition("/")
+    about = DATA[name]
+    every = about.train["steps"] // LOOKS
+    path = data / about.path
+    split = path.with_name(f"{path.stem}_split.csv")
     tasks = [
         {"task": "linear_probe", "every": every},
         {"task": "effective_rank", "every": every},
@@ -45,46 +80,61 @@ def one_run(table: str, recipe: str, data: Path, seed: int, steps: int) -> dict[
     ]
     with tempfile.TemporaryDirectory() as folder, quiet():
         run = pretrain(
-            f"tabular/{recipe}",
+            f"{about.domain}/{recipe}",
             data={
-                "path": str(data / f"{table}.csv"),
-                "target": TARGETS[table],
+                "path": str(path),
+                **({"target": about.target} if about.target else {}),
                 **({"splits": str(split)} if split.is_file() else {}),
             },
             evaluate=tasks,
             train={
-                "steps": steps,
+                **about.train,
                 "epochs": None,
-                "batch_size": 256 if table != "breast_cancer" else 64,
                 "checkpoint_every": every,
                 "keep_checkpoints": LOOKS + 1,
                 "seed": seed,
                 "device": "cpu",
+                "threads": 1,
                 "folder": folder,
             },
             track=None,
         )
-        metric = METRICS[table]
-        judged = judge_checkpoints(run.folder, tasks=("linear_probe",), max_units=4000, device="cpu")
-        test = {int(row.representation[5:]): row.scores.metrics[metric] for row in judged.rows}
+        judged = judge_checkpoints(run.folder, tasks=("linear_probe",), max_units=2000, device="cpu")
+        test = {int(row.representation[5:]): row.scores.metrics[about.metric] for row in judged.rows}
         readings: dict[str, dict[int, float]] = {}
         for entry in run.metrics():
-            for name, value in entry.metrics.items():
-                readings.setdefault(name, {})[entry.step] = value
-    return picked(test, readings, f"eval/linear_probe/{metric}")
+            for key, value in entry.metrics.items():
+                readings.setdefault(key, {})[entry.step] = value
+    return chosen(test, readings, f"eval/linear_probe/{about.metric}")
 
 
-def picked(test: Mapping[int, float], readings: Mapping[str, Mapping[int, float]], labels: str) -> dict[str, float]:
-    """Way -> test score."""
-    ways = {**SCORES, "labels (valid)": (labels, 1)}
+def chosen(test: Mapping[int, float], readings: Mapping[str, Mapping[int, float]], labels: str) -> dict[str, Any]:
+    """Way -> test score of its choice, and of those that read something how their readings go with the test score."""
+    ways = {**READINGS, LABELS: (labels, 1)}
     steps = sorted(test)
-    chosen = {way: max(steps, key=lambda step: sign * readings[name][step]) for way, (name, sign) in ways.items()}
+    scores = {way: [sign * readings[name][step] for step in steps] for way, (name, sign) in ways.items()}
+    truth = [test[step] for step in steps]
     return {
-        **{way: test[step] for way, step in chosen.items()},
-        "last": test[steps[-1]],
-        "first": test[steps[0]],
-        "oracle": max(test.values()),
+        "picked": {
+            **{way: truth[int(np.argmax(score))] for way, score in scores.items()},
+            "last": truth[-1],
+            "first": truth[0],
+            "any": mean(truth),
+            "oracle": max(truth),
+        },
+        "spread": max(truth) - min(truth),
+        "rho": {way: rank_correlation(score, truth) for way, score in scores.items()},
     }
+
+
+def rank_correlation(one: Sequence[float], two: Sequence[float]) -> float | None:
+    """Spearman's; None where one of them is constant."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(values) for values in (one, two)]
+    if any(np.ptp(each) == 0 for each in ranks):
+        return None
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def quick_data(folder: Path) -> Path:
@@ -97,27 +147,61 @@ def quick_data(folder: Path) -> Path:
     return folder
 
 
+def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Way -> mean regret, the share of what there was to lose, the mean rank correlation."""
+    ways = [way for way in found[0]["picked"] if way != "oracle"]
+    told: dict[str, dict[str, float]] = {}
+    for way in ways:
+        lost = [run["picked"]["oracle"] - run["picked"][way] for run in found]
+        shares = [each / run["spread"] for each, run in zip(lost, found, strict=True) if run["spread"]]
+        rhos = [rho for run in found if (rho := run["rho"].get(way)) is not None]
+        told[way] = {
+            "regret": round(mean(lost), 4),
+            "of_spread": round(mean(shares), 3) if shares else math.nan,
+            **({"rho": round(mean(rhos), 2)} if rhos else {}),
+        }
+    return told
+
+
+def text(found: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table: a row a job, regret and rank correlation of each way, means over seeds."""
+    by_job: dict[str, list[Mapping[str, Any]]] = {}
+    for run in found:
+        by_job.setdefault(run["job"], []).append(run)
+    rows = {job: summary(runs) for job, runs in by_job.items()} | {"all": summary(found)}
+    ways = list(rows["all"])
+    lines = [f"| run | best to worst | {' | '.join(ways)} |", "|---|--:|" + "--:|" * len(ways)]
+    for job, row in rows.items():
+        spread = mean(run["spread"] for run in by_job.get(job, found))
+        cells = [f"{row[way]['regret']:.4f}" + (f" ({row[way]['rho']:+.2f})" if "rho" in row[way] else "") for way in ways]
+        lines.append(f"| {job} | {spread:.4f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--jobs", default="adult/t_jepa,adult/t_jepa_vicreg,adult/masked_values,adult/scarf,telco_churn/t_jepa")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--data", type=Path, default=shared_data())
+    parser.add_argument("--jobs", default=JOBS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="A line a run; runs that have one are not run again")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = quick_data(Path(folder)) if given.quick else given.data
         jobs = ["breast_cancer/masked_values"] if given.quick else given.jobs.split(",")
-        found: list[dict[str, Any]] = []
-        for job in jobs:
-            table, _, recipe = job.partition("/")
-            for seed in range(1 if given.quick else given.seeds):
-                scores = one_run(table, recipe, data, seed, 64 if given.quick else given.steps)
-                found.append({"job": job, "seed": seed, **scores})
+        kept = given.out.read_text().splitlines() if given.out is not None and given.out.is_file() else []
+        found: list[dict[str, Any]] = [json.loads(line) for line in kept]
+        for seed in range(1 if given.quick else given.seeds):
+            for job in jobs:
+                if any((run["job"], run["seed"]) == (job, seed) for run in found):
+                    continue
+                found.append({"job": job, "seed": seed, **one_run(job, data, seed)})
                 print(json.dumps(found[-1]), flush=True)
-    ways = [way for way in found[0] if way not in ("job", "seed", "oracle")]
-    behind = {way: round(mean(run["oracle"] - run[way] for run in found), 4) for way in ways}
-    print(json.dumps({"runs": len(found), "behind_the_oracle": behind}))
+                if given.out is not None:
+                    with given.out.open("a") as out:
+                        out.write(json.dumps(found[-1]) + "\n")
+    print(text(found))
+    print(json.dumps({"runs": len(found), "ways": summary(found)}))
 
 
 if __name__ == "__main__":
