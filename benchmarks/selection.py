@@ -4,10 +4,11 @@
     python benchmarks/selection.py --quick
 
 Each run keeps nine checkpoints, the first a ninth into it. Effective rank, LiDAR and uniformity are read on training units as
-it goes, a linear probe on the validation units. Each picks a checkpoint; so do "the last", "the first", chance ("any", on average) and an
-oracle that sees the test units. For each way to choose: the test score of a linear probe on the checkpoint that was picked, how far it stays
-behind the oracle's (regret), and Spearman's rank correlation of its reading with the test score over the checkpoints. Prints a
-line a run (and appends it to `--out`, whose runs are not run again), a table, and one JSON object.
+it goes (the last two where tokens of the views are aligned, since else no unit can be known again), a linear probe on the
+validation units. Each picks a checkpoint; so do "the last", "the first", chance ("any", on average) and an oracle that sees the
+test units. For each way to choose: the test score of a linear probe on the checkpoint that was picked, how far it stays behind
+the oracle's (regret), and Spearman's rank correlation of its reading with the test score over the checkpoints. Prints a line a
+run (and appends it to `--out`, whose runs are not run again), a table, and one JSON object.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ JOBS = (
     "adult/t_jepa,adult/masked_values,adult/scarf,adult/vime,california_housing/masked_values,california_housing/scarf,"
     "telco_churn/t_jepa,telco_churn/scarf,cora/dgi,cora/graphmae,cora/grace"
 )
+UNALIGNED = ("cora/dgi", "cora/graphmae")
+"""Their views shuffle what tokens stand for, or hide some of them."""
 READINGS = {
     "effective rank": ("eval/effective_rank/effective_rank", 1),
     "LiDAR": ("eval/lidar/lidar", 1),
@@ -72,12 +75,12 @@ def one_run(job: str, data: Path, seed: int) -> dict[str, Any]:
     every = about.train["steps"] // LOOKS
     path = data / about.path
     split = path.with_name(f"{path.stem}_split.csv")
-    tasks = [
-        {"task": "linear_probe", "every": every},
-        {"task": "effective_rank", "every": every},
-        {"task": "lidar", "every": every, "views": 6, "max_units": 500},
-        {"task": "alignment_uniformity", "every": every},
-    ]
+    tasks: list[dict[str, Any]] = [{"task": "linear_probe", "every": every}, {"task": "effective_rank", "every": every}]
+    if job not in UNALIGNED:
+        tasks += [
+            {"task": "lidar", "every": every, "views": 6, "max_units": 500},
+            {"task": "alignment_uniformity", "every": every},
+        ]
     with tempfile.TemporaryDirectory() as folder, quiet():
         run = pretrain(
             f"{about.domain}/{recipe}",
@@ -110,7 +113,7 @@ def one_run(job: str, data: Path, seed: int) -> dict[str, Any]:
 
 def chosen(test: Mapping[int, float], readings: Mapping[str, Mapping[int, float]], labels: str) -> dict[str, Any]:
     """Way -> test score of its choice, and of those that read something how their readings go with the test score."""
-    ways = {**READINGS, LABELS: (labels, 1)}
+    ways = {way: at for way, at in {**READINGS, LABELS: (labels, 1)}.items() if at[0] in readings}
     steps = sorted(test)
     scores = {way: [sign * readings[name][step] for step in steps] for way, (name, sign) in ways.items()}
     truth = [test[step] for step in steps]
@@ -149,12 +152,14 @@ def quick_data(folder: Path) -> Path:
 
 def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Way -> mean regret, the share of what there was to lose, the mean rank correlation."""
-    ways = [way for way in found[0]["picked"] if way != "oracle"]
     told: dict[str, dict[str, float]] = {}
-    for way in ways:
-        lost = [run["picked"]["oracle"] - run["picked"][way] for run in found]
-        shares = [each / run["spread"] for each, run in zip(lost, found, strict=True) if run["spread"]]
-        rhos = [rho for run in found if (rho := run["rho"].get(way)) is not None]
+    for way in (*READINGS, LABELS, "last", "first", "any"):
+        having = [run for run in found if way in run["picked"]]
+        if not having:
+            continue
+        lost = [run["picked"]["oracle"] - run["picked"][way] for run in having]
+        shares = [each / run["spread"] for each, run in zip(lost, having, strict=True) if run["spread"]]
+        rhos = [rho for run in having if (rho := run["rho"].get(way)) is not None]
         told[way] = {
             "regret": round(mean(lost), 4),
             "of_spread": round(mean(shares), 3) if shares else math.nan,
@@ -173,9 +178,13 @@ def text(found: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"| run | best to worst | {' | '.join(ways)} |", "|---|--:|" + "--:|" * len(ways)]
     for job, row in rows.items():
         spread = mean(run["spread"] for run in by_job.get(job, found))
-        cells = [f"{row[way]['regret']:.4f}" + (f" ({row[way]['rho']:+.2f})" if "rho" in row[way] else "") for way in ways]
+        cells = [_cell(row[way]) if way in row else "" for way in ways]
         lines.append(f"| {job} | {spread:.4f} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(told: Mapping[str, float]) -> str:
+    return f"{told['regret']:.4f}" + (f" ({told['rho']:+.2f})" if "rho" in told else "")
 
 
 def main() -> None:

@@ -209,7 +209,7 @@ def test_signs_of_known_embeddings() -> None:
 
 def test_of_very_many_units_a_look_takes_some() -> None:
     seen = signs(torch.randn(5000, 4))
-    assert (seen.units, seen.width) == (1667, 4)
+    assert (seen.units, seen.width) == (1000, 4)
 
 
 def seen(rank: float, spread: float, centred: float = 20.0) -> Signs:

@@ -14,6 +14,8 @@ from manyviews.engine.pretrain import pretrain
 from manyviews.errors import DataError
 from manyviews.evaluate.alignment import AlignmentUniformity, alignment, uniformity, unit_vectors
 from manyviews.evaluate.lidar import LiDAR, lidar
+from manyviews.evaluate.online import OnlineEvaluation
+from manyviews.evaluate.plan import Planned
 from manyviews.evaluate.seen import embed_views
 from manyviews.evaluate.task import Embedded
 from manyviews.recipe.model import Recipe
@@ -87,6 +89,8 @@ def test_tokens_are_known_again_only_where_they_are_aligned() -> None:
     assert embed_views(encoder, ToyNoise(), source, np.arange(4), 2, unit="token").shape == (2, 32, 16)
     with pytest.raises(DataError, match="RandomMask: tokens of its views"):
         embed_views(encoder, RandomMask(), source, np.arange(4), 2, unit="token")
+    with pytest.raises(DataError, match="RandomMask: tokens of its views"):  # before anything is trained
+        OnlineEvaluation((Planned("lidar", LiDAR(), 2),), source, unit="token", views=RandomMask())
 
 
 def test_both_are_told_in_training_and_of_a_finished_run(toy_recipe: Callable[..., Recipe]) -> None:

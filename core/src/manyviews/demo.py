@@ -31,7 +31,7 @@ class Demo:
 
 
 def run_demo(domain: str | None = None, folder: Path = Path("demo"), say: Callable[[str], None] = print) -> Path:
-    """Pretrain, evaluate and say where to look. Returns the run folder.
+    """Pretrain, evaluate, report and say where to look. Returns the run folder.
 
     Args:
         domain: Whose demo; None: that of tables, or of the first domain that has one.
@@ -48,11 +48,22 @@ def run_demo(domain: str | None = None, folder: Path = Path("demo"), say: Callab
     run = pretrain(demo.recipe, **{**demo.overrides, "train": train})
     say(f"Pretrained in {time.process_time() - began:.0f} s of CPU time.\n")
     say(evaluate_run(run.folder).text())
+    say(f"\nReport: {_report(run.folder)}")
     state = RunFile.load(run.folder).state
-    say(f"\nRun folder: {run.folder}")
+    say(f"Run folder: {run.folder}")
     if state.uri is not None:
         say(f"Look at it in MLflow:  {where_to_look(store.address(state.uri), state, run.folder)}")
     return run.folder
+
+
+def _report(run: Path) -> str:
+    """Where the report with the results is, or why there is none."""
+    from manyviews.report.make import report_run
+
+    try:
+        return str(report_run(run))
+    except UserError as error:
+        return f"none. {error}"
 
 
 def prepare_demo(name: str, folder: Path) -> Demo:

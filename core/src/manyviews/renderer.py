@@ -75,6 +75,8 @@ class Renderer(ABC):
 
     size: tuple[float, float] = (1.8, 1.8)
     """Width and height of one picture, in inches."""
+    legend: str = ""
+    """What its pictures of views mark in ways of their own, beside what is withheld and what is asked for: a sentence."""
 
     @abstractmethod
     def draw(self, axes: Axes, shown: Shown) -> None:

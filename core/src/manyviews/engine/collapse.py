@@ -22,7 +22,7 @@ from manyviews.encoder import Encoder
 from manyviews.evaluate.embed import evaluating
 from manyviews.view import View
 
-MOST_UNITS = 2048
+MOST_UNITS = 1024
 """Units that a look is at, evenly taken from those that there are: the nodes of a graph may be a million."""
 
 

@@ -13,7 +13,7 @@ import torch
 from manyviews.encoder import Encoder
 from manyviews.evaluate.embed import embed_forms, token_counts, unit_form
 from manyviews.evaluate.plan import Planned, check_needs
-from manyviews.evaluate.seen import embed_views
+from manyviews.evaluate.seen import check_views, embed_views
 from manyviews.evaluate.task import Embedded, Scores, Task
 from manyviews.evaluate.timed import draw_timed, embed_timed, embedded
 from manyviews.evaluate.units import Drawn, Limits, Units
@@ -56,6 +56,8 @@ class OnlineEvaluation:
         self.batch_size, self.seed = batch_size, seed
         self.forms = {item.name: unit_form(unit, item.form) for item in planned}
         check_needs(self.planned, source)
+        if views is not None and any(item.task.needs_views for item in self.planned):
+            check_views(views, unit)
         self._units = Units.of(source) if unit == "sample" else None
         if self._units is not None:
             self._check(self._units)

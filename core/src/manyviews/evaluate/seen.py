@@ -39,11 +39,7 @@ def embed_views(
     Raises:
         DataError: The unit is the token, and the views' tokens are not aligned.
     """
-    if unit == "token" and Trait.ALIGNED_TOKENS not in views.gives:
-        raise DataError(
-            f"{type(views).__name__}: tokens of its views do not stand for the same things, so none can be known again;\n"
-            "leave out the tasks that compare views, or take views whose tokens are aligned"
-        )
+    check_views(views, unit)
     views.bind(encoder.layout)
     device, generator = device_of(encoder), torch.Generator(device_of(encoder))
     parts = []
@@ -54,6 +50,19 @@ def embed_views(
             seen = _several(views, batch, encoder.layout(batch), count, generator)
             parts.append(np.stack([_units(encoder, view, unit) for view in seen]))
     return np.concatenate(parts, axis=1)
+
+
+def check_views(views: ViewGenerator, unit: Unit) -> None:
+    """Refuse views in which no token could be known again.
+
+    Raises:
+        DataError: The unit is the token, and the views' tokens are not aligned.
+    """
+    if unit == "token" and Trait.ALIGNED_TOKENS not in views.gives:
+        raise DataError(
+            f"{type(views).__name__}: tokens of its views do not stand for the same things, so none can be known again;\n"
+            "leave the tasks that compare views (lidar, alignment_uniformity) out, or take views whose tokens are aligned"
+        )
 
 
 def _several(views: ViewGenerator, batch: OwnBatch, layout: Layout, count: int, generator: torch.Generator) -> list[View]:

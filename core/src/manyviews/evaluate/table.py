@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from manyviews.evaluate.task import Better, Scores
 
@@ -55,6 +56,28 @@ class ResultTable:
         """`{"results": [one record a number], "notes": [...]}`."""
         return json.dumps({"results": self.records(), "notes": self._notes()}, indent=2)
 
+    @classmethod
+    def from_json(cls, text: str, better: Mapping[str, Mapping[str, Better]]) -> ResultTable:
+        """What `to_json` gave; which way is better, task by task, is not in it."""
+        told = json.loads(text)
+        found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        for one in told["results"]:
+            found.setdefault((one["task"], one["representation"], one["form"]), []).append(one)
+        rows = [
+            Row(
+                representation,
+                form,
+                task,
+                Scores(
+                    {one["metric"]: one["value"] for one in numbers},
+                    {one["metric"]: one["std"] for one in numbers if "std" in one},
+                ),
+                better.get(task, {}),
+            )
+            for (task, representation, form), numbers in found.items()
+        ]
+        return cls(tuple(rows), tuple(told["notes"]))
+
     def to_csv(self) -> str:
         """One line a number, without the notes."""
         out = io.StringIO()
@@ -66,9 +89,13 @@ class ResultTable:
 
     def text(self) -> str:
         """One aligned block for each task, an arrow for the better direction, * at the best; then the notes."""
-        blocks = [_block(task, [row for row in self.rows if row.task == task]) for task in self._tasks()]
+        blocks = [_block(task, rows) for task, rows in self.by_task().items()]
         notes = "\n".join(f"- {note}" for note in self._notes())
         return "\n\n".join([*blocks, notes] if notes else blocks)
+
+    def by_task(self) -> dict[str, list[Row]]:
+        """The rows of each task."""
+        return {task: [row for row in self.rows if row.task == task] for task in self._tasks()}
 
     def _tasks(self) -> list[str]:
         return list(dict.fromkeys(row.task for row in self.rows))
@@ -84,14 +111,19 @@ class ResultTable:
         return notes
 
 
-def _block(task: str, rows: Sequence[Row]) -> str:
+def columns(task: str, rows: Sequence[Row]) -> list[list[str]]:
+    """The rows of a task as columns of text, heads first: representation, form, then a metric each, * at the best."""
     names = list(dict.fromkeys(name for row in rows for name in row.scores.metrics))
     better = rows[0].better
-    columns = [[task, *(row.representation for row in rows)], ["", *(row.form for row in rows)]]
-    columns += [[name + ARROW[better.get(name)], *_cells(name, rows, better.get(name))] for name in names]
-    widths = [max(map(len, column)) for column in columns]
+    found = [[task, *(row.representation for row in rows)], ["", *(row.form for row in rows)]]
+    return found + [[name + ARROW[better.get(name)], *_cells(name, rows, better.get(name))] for name in names]
+
+
+def _block(task: str, rows: Sequence[Row]) -> str:
+    aligned = columns(task, rows)
+    widths = [max(map(len, column)) for column in aligned]
     lines = []
-    for number, line in enumerate(zip(*columns, strict=True)):
+    for number, line in enumerate(zip(*aligned, strict=True)):
         left = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
         right = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
         lines.append("  ".join(left + right).rstrip())

@@ -60,7 +60,7 @@ def mark_cells(
     if hidden.any():
         cover = np.zeros((*hidden.shape, 4))
         cover[hidden] = to_rgba(HIDDEN, 0.75)
-        axes.imshow(cover, extent=extent, aspect="auto", zorder=3, interpolation="nearest")
+        axes.imshow(cover, extent=extent, aspect=axes.get_aspect(), zorder=3, interpolation="nearest")
     for one in asked:
         outline(axes, one, extent, ASKED)
 

@@ -57,10 +57,22 @@ def draw_map(found: Embeddings, captions: Sequence[str], seed: int) -> str:
     places = layout(found.x, seed) * (SIDE - 20) + 10
     colours = colour(found.known, len(found.units))
     dots = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{fill}"><title>{escape(text)}</title></circle>'
-        for (x, y), fill, text in zip(places.tolist(), colours, captions, strict=True)
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" {_ink(found.known, place, shade)}><title>{escape(text)}</title></circle>'
+        for place, ((x, y), shade, text) in enumerate(zip(places.tolist(), colours, captions, strict=True))
     )
     return f'<svg class="map" viewBox="0 0 {SIDE:.0f} {SIDE:.0f}" role="img" aria-label="map of embeddings">{dots}</svg>'
+
+
+def _ink(known: Known | None, place: int, shade: str) -> str:
+    """A disc, or a ring for the classes that come after those that colours tell apart."""
+    if known is not None and known.classes and is_ring(int(known.values[place])):
+        return f'r="2.6" fill="none" stroke="{shade}" stroke-width="1.6"'
+    return f'r="3.2" fill="{shade}"'
+
+
+def is_ring(value: int) -> bool:
+    """Whether a class is one of the second ten (of the fourth, …)."""
+    return value >= 0 and value // len(SERIES) % 2 == 1
 
 
 def colour(known: Known | None, units: int) -> list[str]:
@@ -78,6 +90,11 @@ def colour(known: Known | None, units: int) -> list[str]:
     return ["var(--faint)" if np.isnan(share) else to_hex(colormaps["viridis"](float(share))) for share in shares]
 
 
+def _key(place: int) -> str:
+    shade = SERIES[place % len(SERIES)]
+    return f"border-color:{shade};background:{'none' if is_ring(place) else shade}"
+
+
 def legend(known: Known | None) -> str:
     """What the colours mean."""
     if known is None:
@@ -88,8 +105,7 @@ def legend(known: Known | None) -> str:
         return f"Coloured by <b>{escape(known.name)}</b>{span}."
     there = [place for place in range(len(known.classes)) if (known.values == place).any()]
     shown = " ".join(
-        f'<span class="key"><i style="background:{SERIES[place % len(SERIES)]}"></i>{escape(known.classes[place])}</span>'
-        for place in there[:20]
+        f'<span class="key"><i style="{_key(place)}"></i>{escape(known.classes[place])}</span>' for place in there[:20]
     )
-    more = f" and {len(there) - 20} more" if len(there) > 20 else ""
+    more = f" and {len(there) - 20} more, in these colours again" if len(there) > 20 else ""
     return f"Coloured by <b>{escape(known.name)}</b>: {shown}{more}"

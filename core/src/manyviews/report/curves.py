@@ -17,6 +17,16 @@ MOST_POINTS = 300
 """Of a line; beyond, it is drawn through the means of so many stretches."""
 GROUPS = {"train": "Training", "watch": "Signs of collapse", "eval": "Evaluation during training", "result": "Result"}
 """First part of a metric's name -> what such metrics are about, in the order of the page."""
+TITLES = {
+    "train/lr": "learning rate",
+    "train/data_wait": "share of the time spent waiting for data",
+    "train/samples_per_second": "samples a second",
+    "train/grad_norm": "norm of the gradient",
+    "watch/effective_rank": "effective rank",
+    "watch/centred_rank": "effective rank of what varies",
+    "watch/spread": "spread of a dimension, on average",
+}
+"""What is read in every run, in words; other metrics are called by their names."""
 
 
 @dataclass
@@ -43,7 +53,15 @@ def charts(series: Mapping[str, Series], group: str) -> list[tuple[str, str]]:
     """(name, chart) of the metrics of a group that were read more than once, the loss first; deviations are left out."""
     names = [name for name, one in series.items() if name.startswith(f"{group}/") and len(one.steps) > 1]
     names = sorted((name for name in names if not name.endswith("_std")), key=lambda name: (name != "train/loss", name))
-    return [(name.partition("/")[2], chart(name, series[name])) for name in names]
+    return [(title(name), chart(name, series[name])) for name in names]
+
+
+def title(name: str) -> str:
+    """What stands above a metric's chart; a task's only metric is not said twice (`effective_rank/effective_rank`)."""
+    if name in TITLES:
+        return TITLES[name]
+    first, _, second = name.partition("/")[2].partition("/")
+    return first if second in ("", first) else f"{first}/{second}"
 
 
 def chart(name: str, one: Series) -> str:

@@ -29,11 +29,12 @@ class Known:
     classes: tuple[str, ...]
 
     def text(self, place: int) -> str:
-        """Of a unit; empty where it is not known."""
+        """Of a unit; empty where it is not known. A number says what it is the number of: `landcover 3`."""
         value = self.values[place]
-        if self.classes:
-            return self.classes[int(value)] if value >= 0 else ""
-        return "" if np.isnan(value) else f"{value:.4g}"
+        if not self.classes:
+            return "" if np.isnan(value) else f"{self.name} {value:.4g}"
+        label = self.classes[int(value)] if value >= 0 else ""
+        return f"{self.name} {label}" if label.isdigit() else label
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Embeddings:
     """The place of each in its sample, where the unit is the token."""
     x: Float[np.ndarray, "units width"]
     known: Known | None
+    total: int
+    """Units of the whole source."""
 
 
 def embeddings(encoder: Encoder, source: Source, unit: Unit, *, seed: int, batch_size: int = 256) -> Embeddings:
@@ -62,7 +65,7 @@ def embeddings(encoder: Encoder, source: Source, unit: Unit, *, seed: int, batch
     starts = np.cumsum(units.counts) - units.counts
     places = (rows - starts[owners]).tolist()
     tokens: tuple[int | None, ...] = tuple(places) if unit == "token" else (None,) * len(rows)
-    return Embeddings(rows, owners, tokens, x, _known(units, rows))
+    return Embeddings(rows, owners, tokens, x, _known(units, rows), int(units.counts.sum()))
 
 
 def _known(units: Units, rows: Int[np.ndarray, "units"]) -> Known | None:

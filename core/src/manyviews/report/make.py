@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+import numpy as np
+
 from manyviews.encoder import Encoder
 from manyviews.engine.collapse import CollapseWatch, Signs
 from manyviews.engine.device import Device
-from manyviews.engine.judge import RESULTS
 from manyviews.engine.load import load_trained
 from manyviews.engine.parts import build_encoder, build_renderer, build_source
 from manyviews.engine.run import Run
@@ -26,7 +26,8 @@ from manyviews.report.atlas import draw_map, legend
 from manyviews.report.curves import GROUPS, Series, charts, series_of, spectrum
 from manyviews.report.embedded import Embeddings, embeddings
 from manyviews.report.neighbours import Drawer, captions, draw_neighbours
-from manyviews.report.page import Section, cards, facts, page, paragraph, table
+from manyviews.report.page import Section, cards, facts, page, paragraph
+from manyviews.report.scores import last_readings, results
 from manyviews.report.svg import inline
 from manyviews.source import Source
 from manyviews.track.run_file import RunFile, Upload, claim, write_whole
@@ -35,6 +36,11 @@ from manyviews.track.sync import sync
 NAME = "report.html"
 ROWS = 3
 """Units whose views are drawn."""
+SPLITS = {"train": "for training", "valid": "for validation", "test": "for the test"}
+SIGNS = (
+    "Effective rank: how many directions an embedding uses. Spread: how far apart samples lie, unscaled. The looks are at "
+    "training batches, the singular values at the units of the map."
+)
 
 
 def report_run(place: str | Path, *, source: Source | None = None, device: Device = "auto") -> Path:
@@ -84,11 +90,11 @@ def _html(run: Run, recipe: Recipe, source: Source, encoder: Encoder) -> str:
     texts = captions(found, drawer, source)
     units = f"{len(found.units)} {recipe.unit}s"
     sections = [
-        Section("What it was", facts(_facts(run, recipe, source, file))),
+        Section("What it was", facts(_facts(run, recipe, source, file, found.total))),
+        Section("Result on the test split", results(run.folder, recipe)),
         Section("Training", cards(charts(series, "train"))),
         Section("Signs of collapse", _collapse(recipe, series, found)),
-        Section(GROUPS["eval"], cards(charts(series, "eval")) + _last(series)),
-        Section("Result on the test split", _results(run.folder)),
+        Section(GROUPS["eval"], cards(charts(series, "eval")) + last_readings(series)),
         Section("Map of embeddings", _atlas(recipe, found, texts, units)),
         Section("Nearest neighbours", draw_neighbours(found, texts, drawer, recipe.train.seed) if drawer else ""),
         Section("What the encoder is shown", _views(recipe, source, drawer) if drawer else paragraph(lack, "note")),
@@ -110,7 +116,7 @@ def _objectives(recipe: Recipe) -> str:
     return " + ".join(term.objective.name for term in recipe.all_terms())
 
 
-def _facts(run: Run, recipe: Recipe, source: Source, file: RunFile) -> dict[str, str]:
+def _facts(run: Run, recipe: Recipe, source: Source, file: RunFile, units: int) -> dict[str, str]:
     tags = file.state.tags
     plugins = [f"{name.removeprefix('manyviews.plugin.')} {version}" for name, version in tags.items() if ".plugin." in name]
     dirty = " (with uncommitted changes)" if tags.get("manyviews.git.dirty") == "true" else ""
@@ -122,11 +128,19 @@ def _facts(run: Run, recipe: Recipe, source: Source, file: RunFile) -> dict[str,
         "domain": recipe.domain,
         "objective": _objectives(recipe),
         "encoder": f"{recipe.encoder.name} ({_parameters(recipe.encoder.parameters)})",
-        "samples": f"{len(source):,}, {int((source.splits() == 'train').sum()):,} of them for training",
+        "samples": _samples(source),
+        "units": f"{units:,} tokens are what is compared and judged" if recipe.unit == "token" else "",
         "data": tags.get("manyviews.data", ""),
         "manyviews": ", ".join([tags.get("manyviews.version", ""), *plugins]),
         "code": tags.get("mlflow.source.git.commit", "")[:12] + dirty,
     }
+
+
+def _samples(source: Source) -> str:
+    names, counts = np.unique(source.splits(), return_counts=True)
+    there = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    told = [f"{there[name]:,} {what}" for name, what in SPLITS.items() if name in there]
+    return f"{len(source):,}" + (f": {', '.join(told)}" if len(source) > 1 else "")
 
 
 def _parameters(values: Mapping[str, object]) -> str:
@@ -141,7 +155,8 @@ def _collapse(recipe: Recipe, series: Mapping[str, Series], found: Embeddings) -
         return (
             paragraph("Looked at fewer than two times, so there is nothing to compare (`train.watch_every`).", "note") + drawn
         )
-    return paragraph(*((verdict, "warn") if verdict else ("No sign of collapse.", ""))) + drawn
+    said = (verdict, "warn") if verdict else ("No sign of collapse.", "")
+    return paragraph(*said) + drawn + paragraph(SIGNS, "note")
 
 
 def verdict_of(series: Mapping[str, Series], *, units: int, width: int) -> str | None:
@@ -157,28 +172,6 @@ def verdict_of(series: Mapping[str, Series], *, units: int, width: int) -> str |
     return judged[:1].upper() + judged[1:]
 
 
-def _last(series: Mapping[str, Series]) -> str:
-    """The last reading of each score."""
-    rows = [
-        (name.partition("/")[2], f"{one.values[-1]:.4g}", str(one.steps[-1]))
-        for name, one in series.items()
-        if name.startswith("eval/")
-    ]
-    return table(("score", "last", "step"), rows) if rows else ""
-
-
-def _results(folder: Path) -> str:
-    """The table of `manyviews evaluate`, where it was made."""
-    path = folder / RESULTS
-    if not path.exists():
-        return ""
-    told = json.loads(path.read_text(encoding="utf-8"))
-    rows: list[Sequence[str]] = [
-        (one["task"], one["representation"], one["form"], one["metric"], f"{one['value']:.4g}") for one in told["results"]
-    ]
-    return table(("task", "representation", "form", "metric", "value"), rows)
-
-
 def _atlas(recipe: Recipe, found: Embeddings, texts: Sequence[str], units: str) -> str:
     if not len(found.units):
         return paragraph("There are no training or validation units to lay out.", "note")
@@ -189,5 +182,11 @@ def _atlas(recipe: Recipe, found: Embeddings, texts: Sequence[str], units: str) 
 
 def _views(recipe: Recipe, source: Source, drawer: Drawer) -> str:
     columns = make_columns(recipe, source, drawer.encoder, samples=ROWS, seed=recipe.train.seed)
-    about = "Orange covers what is withheld, green outlines what is asked for."
+    shown = [unit for column in columns for unit in column.units]
+    said = {
+        "Orange covers what is withheld.": any(unit.hidden.any() for unit in shown),
+        "Green outlines what is asked for.": any(unit.asked.any() for unit in shown),
+        drawer.renderer.legend: len(columns) > 1,
+    }
+    about = " ".join(sentence for sentence, holds in said.items() if holds)
     return f'<div class="scroll">{inline(draw_columns(drawer.renderer, columns), "views")}</div>{paragraph(about, "note")}'

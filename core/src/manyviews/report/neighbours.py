@@ -15,6 +15,7 @@ from manyviews.look.style import drawing, figure
 from manyviews.look.views import draw_one
 from manyviews.renderer import Renderer, Shown
 from manyviews.report.embedded import Embeddings
+from manyviews.report.page import paragraph
 from manyviews.report.svg import inline
 from manyviews.source import Source
 from manyviews.view import View
@@ -69,6 +70,8 @@ def draw_neighbours(found: Embeddings, texts: Sequence[str], drawer: Drawer, see
         return ""
     queries = np.sort(np.random.default_rng(seed).permutation(len(found.units))[:QUERIES])
     order, cosines = nearest(found.x, queries, NEIGHBOURS)
+    known = found.known
+    about = "" if known is None or not known.classes else f"Framed in pink: another {known.name} than the query's."
 
     def cell(place: int, about: str, kind: str, name: str) -> str:
         picture = drawer.thumbnail(int(found.samples[place]), found.tokens[place], name)
@@ -81,7 +84,7 @@ def draw_neighbours(found: Embeddings, texts: Sequence[str], drawer: Drawer, see
             kind = "other" if _differ(found, query, place) else "same"
             cells.append(cell(place, f"cosine {cosines[row, rank]:.3f}", kind, f"near{row}-{rank}"))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
-    return "".join(rows)
+    return "".join(rows) + paragraph(about, "note")
 
 
 def _differ(found: Embeddings, one: int, two: int) -> bool:

@@ -11,11 +11,12 @@ STYLE = """
   --strong: #14171c; --warn: #b3400e; --mark: #d6336c; }
 @media (prefers-color-scheme: dark) { :root { --ink: #c3c9d3; --faint: #6f7885; --page: #14161a; --card: #1c1f25;
   --edge: #2d323b; --strong: #f2f4f7; --warn: #ffa36b; --mark: #ff7ab0; } }
-body { margin: 0 auto; max-width: 1120px; padding: 24px; background: var(--page); color: var(--ink);
+body { margin: 0 auto; max-width: 1240px; padding: 24px; background: var(--page); color: var(--ink);
   font: 14px/1.5 system-ui, sans-serif; }
 h1, h2, b { color: var(--strong); } h1 { font-size: 22px; margin: 0 0 4px; } h2 { font-size: 16px; margin: 28px 0 8px; }
 h3 { font-size: 13px; margin: 14px 0 4px; color: var(--strong); }
 svg { max-width: 100%; height: auto; } svg * { stroke-linejoin: round; }
+.cards + .scroll, .scroll + .scroll { margin-top: 14px; }
 .cards { display: flex; flex-wrap: wrap; gap: 10px; } .scroll { overflow-x: auto; }
 .cards figure, .row figure, .map { background: var(--card); border: 1px solid var(--edge); border-radius: 6px; }
 figure { margin: 0; padding: 6px; } figcaption { font-size: 12px; overflow-wrap: anywhere; }
@@ -25,7 +26,7 @@ figure { margin: 0; padding: 6px; } figcaption { font-size: 12px; overflow-wrap:
 .row figure { flex: 1 1 0; min-width: 120px; text-align: center; }
 .row .query { border-color: var(--strong); border-width: 2px; } .row .other { border-color: var(--mark); }
 .key { white-space: nowrap; margin-right: 8px; }
-.key i { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 3px; }
+.key i { display: inline-block; width: 6px; height: 6px; border: 2px solid; border-radius: 5px; margin-right: 3px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td, th { padding: 2px 12px 2px 0; text-align: left;
   border-bottom: 1px solid var(--edge); } th { color: var(--strong); } .facts td:first-child { color: var(--faint); }
 .warn { color: var(--warn); font-weight: 600; } pre { background: var(--card); padding: 10px; overflow-x: auto;
@@ -66,10 +67,16 @@ def facts(pairs: Mapping[str, str]) -> str:
     return f'<table class="facts">{rows}</table>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows below a head."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], best: str | None = None) -> str:
+    """Rows below a head. A cell that ends in the mark `best` stands in bold, without it."""
+
+    def cell(text: str) -> str:
+        marked = best is not None and text.endswith(best)
+        inside = escape(text.strip().removesuffix(best or "").strip())
+        return f"<td><b>{inside}</b></td>" if marked else f"<td>{inside}</td>"
+
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(map(cell, row)) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><tr>{top}</tr>{body}</table></div>'
 
 
