@@ -23,19 +23,6 @@ from manyviews.track.register import register
 REQUESTS, AT_ONCE = 1000, 200
 
 
-def resident(group: int) -> float:
-    """Megabytes of all processes of a session."""
-    total = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == group:
-                total += int(fields[21]) * 4096
-        except (OSError, IndexError):
-            continue
-    return total / 1e6
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -57,12 +44,12 @@ def main() -> None:
         with serving(place, uri, folder / "serve") as served:
             address = f"{served.url}/invocations"
             post(address, body)
-            before, began = resident(served.process.pid), time.perf_counter()
+            before, began = served.resident(), time.perf_counter()
             with ThreadPoolExecutor(AT_ONCE) as threads:
                 answers = list(
                     threads.map(lambda number: post(address, wrong if number % 10 == 9 else body, timeout=300), range(requests))
                 )
-            seconds, after = time.perf_counter() - began, resident(served.process.pid)
+            seconds, after = time.perf_counter() - began, served.resident()
     print(
         json.dumps(
             {

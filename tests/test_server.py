@@ -139,7 +139,7 @@ def test_an_encoder_answers_over_http_and_refuses_in_sentences(
     with serving("models:/rows@champion", server.uri, tmp_path) as served:
 
         def ask(body: object) -> tuple[int, str]:
-            return post(f"{served.url}/invocations", json.dumps(body).encode())
+            return post(f"{served.url}/invocations", json.dumps(body).encode(), timeout=300)
 
         records = rows.to_dict("records")
         status, text = ask({"dataframe_records": records})
@@ -156,10 +156,12 @@ def test_an_encoder_answers_over_http_and_refuses_in_sentences(
             assert "Traceback" not in text
         assert post(f"{served.url}/invocations", b"{nope")[0] == 400
         assert post(f"{served.url}/invocations", b"x", "text/plain")[0] == 415
-        with ThreadPoolExecutor(20) as threads:
-            answers = list(threads.map(lambda _: ask({"dataframe_records": records}), range(40)))
+        before = served.resident()
+        with ThreadPoolExecutor(200) as threads:
+            answers = list(threads.map(lambda _: ask({"dataframe_records": records}), range(400)))
         assert {status for status, _ in answers} == {200}
         assert len({text for _, text in answers}) == 1, "equal requests have equal answers"
+        assert served.resident() < before + 150, "memory grows with the requests that wait"
 
 
 def test_files_are_read_as_files(tmp_path: Path) -> None:

@@ -35,7 +35,14 @@ def test_a_domains_demo_goes_the_whole_way(
     status, out, _ = told(capsys, "toy", "--folder", "here")
     assert status == 0
     assert out.startswith("Series that wander around three centres, drawn from a seed\nRecipe here/toy.yaml\n")
-    for words in ("Report: here/runs/toy-", "Pretrained in", "raw input", "untrained encoder", "pretrained encoder", "Run folder: here/runs/toy-"):
+    for words in (
+        "Report: here/runs/toy-",
+        "Pretrained in",
+        "raw input",
+        "untrained encoder",
+        "pretrained encoder",
+        "Run folder: here/runs/toy-",
+    ):
         assert words in out
     (folder,) = (tmp_path / "here" / "runs").iterdir()
     assert json.loads((folder / "results.json").read_text())

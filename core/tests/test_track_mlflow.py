@@ -28,7 +28,13 @@ from manyviews.track.record import RunRecord
 from manyviews.track.run_file import RunFile
 from manyviews.track.sync import sync, unsynced
 
-RECORD = RunRecord("toys", "toys-jepa-1", "domain: toys\n", {"optim.lr": "0.1", "long": "x" * 7000}, {"manyviews.data": "ab12"})
+RECORD = RunRecord(
+    "toys",
+    "toys-jepa-1",
+    "domain: toys\n",
+    {"optim.lr": "0.1", "long": "x" * 7000, "data.path": "my/toys.csv"},
+    {"manyviews.data": "ab12"},
+)
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +112,9 @@ def test_a_run_is_told_whole(begun: MLflowTracker, folder: Path, uri: str, lines
     run = client(uri).get_run(begun.run_id)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "toys-jepa-1")
     assert run.info.end_time >= run.info.start_time > 1.7e12
-    assert client(uri).get_experiment(run.info.experiment_id).name == "toys"
+    experiment = client(uri).get_experiment(run.info.experiment_id)
+    assert (experiment.name, experiment.tags["mlflow.experimentKind"]) == ("toys", "custom_model_development")
+    assert [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs] == [("toys.csv", "ab12")]
     assert run.data.params["optim.lr"] == "0.1"
     assert run.data.params["long"].endswith("xxx … (cut, 7000 characters)")
     assert run.data.tags["manyviews.data"] == "ab12"
@@ -140,6 +148,42 @@ def test_twenty_thousand_metrics_none_lost_none_doubled(begun: MLflowTracker, fo
     assert stored(uri) == written(folder)
 
 
+@pytest.mark.slow
+def test_twenty_thousand_metrics_a_kill_and_a_resume_none_lost_none_doubled(folder: Path, uri: str) -> None:
+    """Killed by -9 while its writer is sending; what went on computes the steps since its last checkpoint again."""
+    script = f"""
+        import sys, time
+        from pathlib import Path
+        from manyviews.track.journal import Journal
+        from manyviews.track.mlflow_tracker import MLflowTracker
+        from manyviews.track.record import RunRecord
+        first, stop, folder = int(sys.argv[1]), int(sys.argv[2]), Path({str(folder)!r})
+        tracker = MLflowTracker(folder, uri={uri!r}, every=0.05)
+        tracker.start(RunRecord("toys", "killed", "a: 1"))
+        with Journal(folder) as journal:
+            for step in range(first, 2000):
+                journal.log(step, {{f"m{{i}}": step * 0.1 + i + first for i in range(10)}})
+                while step == stop:
+                    time.sleep(1)
+        tracker.finish("FINISHED")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    begun = subprocess.Popen([*command, "0", "1500"])
+    deadline = time.monotonic() + 120
+    while len(stored(uri)) < 3000 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    begun.kill()
+    begun.wait(20)
+    before = len(stored(uri))
+    assert 3000 <= before <= 15_010
+    subprocess.run([*command, "1000", "-1"], check=True, timeout=240)
+    rows = stored(uri)
+    assert len(rows) == 20_000
+    assert len({row[:2] for row in rows}) == 20_000, "a step of a metric is stored twice"
+    assert rows == written(folder)
+    assert {value for name, step, value in rows if (name, step) == ("m0", 1200)} == {120.0}, "as it was computed first"
+
+
 def test_values_that_json_and_sql_do_not_have_and_names_that_mlflow_does_not_take(
     begun: MLflowTracker, folder: Path, uri: str, lines: list[str]
 ) -> None:
@@ -171,7 +215,13 @@ def test_a_resumed_run_goes_on_in_the_same_run(begun: MLflowTracker, folder: Pat
     begun.finish("KILLED")
     assert client(uri).get_run(begun.run_id).info.status == "KILLED"
     resumed = MLflowTracker(folder, every=0.05, say=lines.append)  # knows its store from run.json
-    changed = RunRecord("toys", "toys-jepa-1", "domain: toys2\n", {"optim.lr": "0.2", "new": "1"}, {"manyviews.data": "cd34"})
+    changed = RunRecord(
+        "toys",
+        "toys-jepa-1",
+        "domain: toys2\n",
+        {"optim.lr": "0.2", "new": "1", "data.path": "toys.csv"},
+        {"manyviews.data": "cd34"},
+    )
     resumed.start(changed)
     assert resumed.run_id == begun.run_id
     assert client(uri).get_run(begun.run_id).info.status == "RUNNING"
@@ -180,8 +230,9 @@ def test_a_resumed_run_goes_on_in_the_same_run(begun: MLflowTracker, folder: Pat
     run = client(uri).get_run(begun.run_id)
     assert run.info.status == "FINISHED"
     assert (run.data.params["optim.lr"], run.data.params["new"]) == ("0.1", "1")
-    assert run.data.tags["manyviews.changed_params"] == "optim.lr: 0.1 -> 0.2"
+    assert run.data.tags["manyviews.changed_params"] == "optim.lr: 0.1 -> 0.2; data.path: my/toys.csv -> toys.csv"
     assert run.data.tags["manyviews.data"] == "cd34"
+    assert {one.dataset.digest for one in run.inputs.dataset_inputs} == {"ab12", "cd34"}, "each once"
     assert [row[:2] for row in stored(uri)] == sorted({(name, step) for name in ("loss", "lr") for step in range(15)})
     assert stored(uri) == written(folder)
     assert lines == []
@@ -441,7 +492,7 @@ def test_two_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
         tracker = MLflowTracker(folder)
         tracker.start(RunRecord("same", sys.argv[1], "a: 1"))
         with Journal(folder) as journal:
-            for step in range(100):
+            for step in range(2000):
                 journal.log(step, {"loss": 0.5})
         tracker.finish("FINISHED")
     """
@@ -451,6 +502,6 @@ def test_two_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
     assert said == ["", ""]
     assert [process.returncode for process in started] == [0, 0]
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    assert len(stored(uri)) == 200
+    assert len(stored(uri)) == 4000
     (experiment,) = [one for one in client(uri).search_experiments() if one.name == "same"]
     assert sorted(run.info.status for run in client(uri).search_runs([experiment.experiment_id])) == ["FINISHED"] * 2

@@ -151,6 +151,33 @@ def wait(true: Callable[[], bool], timeout: float) -> None:
 
 
 @pytest.mark.slow
+def test_a_server_that_is_down_at_the_start_and_at_the_end_gets_everything(
+    folder: Path, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setattr("manyviews.track.writer._LONGEST_PAUSE", 1.0)
+    lines: list[str] = []
+    uri = f"http://127.0.0.1:{port}"
+    tracker = MLflowTracker(folder, uri=uri, every=0.2, say=lines.append)
+    assert seconds(lambda: tracker.start(RECORD)) < 2
+    log(folder, range(100))
+    with server(tmp_path, port):
+        wait(lambda: tracker.run_id is not None and "metric" not in tracker._delivery.left(), 120)
+        client = MlflowClient(uri)
+        assert [one.step for one in client.get_metric_history(tracker.run_id, "loss")] == list(range(100))
+    log(folder, range(100, 300))
+    assert seconds(lambda: tracker.finish("FINISHED")) < 15
+    assert lines[-1].startswith("not in MLflow yet: 400 metric values")
+    with server(tmp_path, port):
+        sync(folder)
+        for name in ("loss", "lr"):
+            assert [one.step for one in client.get_metric_history(tracker.run_id, name)] == list(range(300))
+        assert client.get_run(tracker.run_id).info.status == "FINISHED"
+    assert unsynced(folder.parent) == []
+
+
+@pytest.mark.slow
 def test_a_server_that_dies_in_mid_run_gets_everything_when_it_is_back(
     folder: Path, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from manyviews.track.journal import Entry
 
 MOST_POINTS = 300
 """Of a line; beyond, it is drawn through the means of so many stretches."""
+LEAST = 0.02
+"""Of the size of its readings, a chart's height at least."""
 GROUPS = {"train": "Training", "watch": "Signs of collapse", "eval": "Evaluation during training", "result": "Result"}
 """First part of a metric's name -> what such metrics are about, in the order of the page."""
 TITLES = {
@@ -73,8 +75,15 @@ def chart(name: str, one: Series) -> str:
         axes.grid(alpha=0.25, linewidth=0.4)
         axes.margins(x=0.01)
         axes.ticklabel_format(axis="y", scilimits=(-2, 4), useOffset=False)
+        axes.set_ylim(*wide_enough(*axes.get_ylim()))
         axes.figure.subplots_adjust(0.18, 0.23, 0.97, 0.9)
         return inline(axes.figure, name)  # type: ignore[arg-type]
+
+
+def wide_enough(low: float, high: float) -> tuple[float, float]:
+    """Limits that span `LEAST` of what they lie at: less is rounding and noise, and its ticks have no room."""
+    missing = LEAST * max(abs(low), abs(high)) - (high - low)
+    return (low - missing / 2, high + missing / 2) if missing > 0 else (low, high)
 
 
 def thinned(

@@ -26,6 +26,18 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
 
+    def resident(self) -> float:
+        """Megabytes of memory that its processes hold, in all."""
+        total = 0
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = status.read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended
+                continue
+            if int(fields[3]) == self.process.pid:  # of its session
+                total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        return total / 1e6
+
     @property
     def uri(self) -> str:
         """Its address with user and password."""

@@ -17,7 +17,7 @@ from typing import Any
 from manyviews.track import journal, store
 from manyviews.track.limits import METRICS_PER_CALL, PARAM_LENGTH, TAG_LENGTH, clean_name, cut, in_hundreds
 from manyviews.track.model import deliver_model
-from manyviews.track.run_file import RunFile, Upload, write_whole
+from manyviews.track.run_file import RunFile, RunState, Upload, write_whole
 from manyviews.track.runs import find_or_create_run
 
 SENT = "journal.sent"
@@ -83,6 +83,8 @@ class Delivery:
             client.log_batch(state.run_id, params=new)
         for told in in_hundreds([RunTag(name, value) for name, value in tags.items()]):
             client.log_batch(state.run_id, tags=told)
+        if (data := _dataset(state)) is not None:
+            client.log_inputs(state.run_id, datasets=[data])
         client.log_text(state.run_id, state.recipe_yaml, "recipe.yaml")
         self.file.change(described=state.parent is None or parent is not None)  # told again once the parent is there
 
@@ -166,6 +168,16 @@ class Delivery:
         else:
             client.set_terminated(state.run_id, state.status, state.ended)
         self.file.change(delivered_status=state.status)
+
+
+def _dataset(state: RunState) -> Any:
+    """The data as MLflow's pages list them: by the name of the file and the fingerprint. None where neither is told."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    path, digest = state.params.get("data.path"), state.tags.get("manyviews.data")
+    if path is None or digest is None:
+        return None
+    return DatasetInput(Dataset(Path(path).name, digest, "local", json.dumps({"uri": path})))
 
 
 def _shown(path: Path) -> str:

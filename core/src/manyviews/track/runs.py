@@ -12,6 +12,9 @@ from manyviews.track.run_file import RunFile, RunState
 KEY_TAG = "manyviews.run"
 """Carries the run folder's own key, by which a run is found whose id could not be noted any more."""
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Of an experiment: its pages then have what training needs, and not what language models do."""
+
 
 def where_to_look(uri: str, state: RunState, folder: Path) -> str:
     """The command or the page that shows a run."""
@@ -62,7 +65,7 @@ def _experiment(client: Any, name: str, uri: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return str(client.create_experiment(name, artifact_location=_artifacts(uri)))
+            return str(client.create_experiment(name, artifact_location=_artifacts(uri), tags=KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another run was quicker
                 raise

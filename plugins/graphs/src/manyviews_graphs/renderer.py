@@ -46,6 +46,7 @@ class GraphRenderer(Renderer):
     """
 
     size = (2.0, 2.0)
+    legend = "Hollow nodes have altered features; dots and dotted lines were taken away."
 
     def __init__(self, spec: GraphSpec, /, *, hops: PositiveInt = 2, most: PositiveInt = 40) -> None:
         self.spec, self.hops, self.most = spec, hops, most

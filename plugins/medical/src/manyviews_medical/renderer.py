@@ -30,6 +30,7 @@ class SliceRenderer(Renderer):
     """
 
     size = (1.8, 1.8)
+    legend = "A tint tells how much of another volume was fused in, where that is asked."
 
     def __init__(self, spec: VolumeSpec, /, *, plane: Plane = "axial", channel: int = 0) -> None:
         self.across = None if spec.axes == 2 else PLANES[plane]

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from manyviews_satellite.source import TileSource
 
+SPAN = (-2.0, 2.5)
+"""Deviations of the training data between which colours span, alike for all tiles: water looks dark, and noise small."""
 QUANTILES = (0.02, 0.98)
-"""Of a tile's numbers in a band, between which its colours span; of a view, those of the tile that it was made of."""
+"""Of a radar tile's amplitudes; of a view, those of the tile that it was made of."""
 
 
 class TileRenderer(Renderer):
@@ -48,8 +50,7 @@ class TileRenderer(Renderer):
 
         batch: TileBatch = shown.view.batch
         data: TileBatch = shown.original.view.batch
-        spans = np.stack([self.colours(data, shown.original.sample, date) for date in range(data.dates)])
-        low, high = np.nanquantile(spans, QUANTILES, axis=(0, 1, 2)) if np.isfinite(spans).any() else (-1.0, 1.0)
+        low, high = self._span(data, shown.original.sample)
         pictures = [
             ((self.colours(batch, shown.sample, date) - low) / np.maximum(high - low, 1e-6)).clip(0, 1)
             for date in range(batch.dates)
@@ -75,6 +76,14 @@ class TileRenderer(Renderer):
                 grid = to_grid(np.arange(len(shown.hidden)) == shown.token, places)
                 grid = grid[date] if batch.dates > 1 else grid
                 outline(axes, np.asarray(grid.reshape(-1, *grid.shape[-2:]).any(0)), extent, style.MARKED)
+
+    def _span(self, data: TileBatch, sample: int) -> tuple[Float[np.ndarray, "three"], Float[np.ndarray, "three"]]:
+        """The numbers that are drawn darkest and brightest."""
+        if not self.spec.complex:
+            return np.full(3, SPAN[0]), np.full(3, SPAN[1])
+        seen = np.stack([self.colours(data, sample, date) for date in range(data.dates)])
+        low, high = np.nanquantile(seen, QUANTILES, axis=(0, 1, 2)) if np.isfinite(seen).any() else (np.zeros(3), np.ones(3))
+        return low, high
 
     def colours(self, batch: TileBatch, sample: int, date: int) -> Float[np.ndarray, "rows cols three"]:
         """Red, green and blue in deviations of the training data; NaN where nothing was seen, the mean of a missing band."""

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from manyviews_tabular.source import TableSource
 
-LINE = 0.125
+LINE = 0.14
 """Inches of a line."""
+SIZE = 7
+"""Of letters, in points."""
 LONGEST = 18
 """Characters of a name or of a value."""
 
@@ -30,6 +32,8 @@ class RowRenderer(Renderer):
     Args:
         most: Columns at most; further ones are counted.
     """
+
+    legend = "Values in pink were altered."
 
     def __init__(self, spec: TableSpec, /, *, most: PositiveInt = 16) -> None:
         self.spec, self.most = spec, most
@@ -45,10 +49,14 @@ class RowRenderer(Renderer):
         axes.set_ylim(self.lines, 0)
         for line, (name, cell) in enumerate(zip(self.spec.tokens[:count], cells, strict=False)):
             altered = cell != before[line]
-            axes.text(0.01, line + 0.5, _short(name), va="center", color=style.FAINT, fontsize=6)
-            axes.text(0.98, line + 0.5, cell, va="center", ha="right", fontsize=6, color=style.MARKED if altered else style.INK)
+            axes.text(0.01, line + 0.5, _short(name), va="center", color=style.FAINT, fontsize=SIZE)
+            axes.text(
+                0.98, line + 0.5, cell, va="center", ha="right", fontsize=SIZE, color=style.MARKED if altered else style.INK
+            )
         if count < len(cells):
-            axes.text(0.01, count + 0.5, f"and {len(cells) - count} columns", va="center", color=style.FAINT, fontsize=6)
+            axes.text(
+                0.01, count + 0.5, f"and {len(cells) - count} more columns", va="center", color=style.FAINT, fontsize=SIZE
+            )
         asked = [one[:count, None] for one in shown.asked]
         mark_cells(axes, shown.hidden[:count, None], asked, (0, 1, count, 0))
 
