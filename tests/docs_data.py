@@ -97,8 +97,14 @@ def names_python(page: str) -> dict[str, Any]:
     return {}
 
 
+def tracked(folder: Path) -> dict[str, Any]:
+    """No data: the page's runs are tracked in an MLflow store, which costs seconds, since it shows what is done with one."""
+    return {"tracked": True}
+
+
 SETS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "tables": tables, "graphs": graphs, "speech": speech, "satellite": satellite, "medical": medical,
+    "tracked": tracked,
 }  # fmt: skip
 """Name -> puts the data into a folder, and returns what of a recipe such small data want (a tile's size)."""
 OF_PAGES = {"README.md": "tables", "plugins/tabular/README.md": "tables", "docs/finetune.md": "tables"}

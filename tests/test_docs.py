@@ -40,7 +40,8 @@ PAGES = [
 FENCE = re.compile(r"^(?P<ticks>```+)(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=ticks)\s*$", re.MULTILINE | re.DOTALL)
 TOLD = re.compile(r"<!-- docs: (data|not run,) ([^>]*?) ?-->")
 PROGRAMS = ("pip", "make", "manyviews", "python", "pytest", "mlflow", "torchrun", "srun")
-SHORT = ("train.steps=3", "train.epochs=null", "train.batch_size=16", "train.log_every=1", "train.device=cpu", "track=null")
+UNTRACKED = ("track=null",)
+SHORT = ("train.steps=3", "train.epochs=null", "train.batch_size=16", "train.log_every=1", "train.device=cpu")
 TRAIN = {"steps": 3, "epochs": None, "batch_size": 16, "log_every": 1, "device": "cpu"}
 
 _docs_data = importlib.util.spec_from_file_location("docs_data", Path(__file__).with_name("docs_data.py"))
@@ -151,7 +152,10 @@ class Page:
             if "--dry-run" in rest or block.not_run:
                 return
             train = [f"train.{key}={value}" for key, value in self.wants.get("train", {}).items()]
-            rest = [*(word for word in rest if not word.startswith("track.")), *self.small(rest), *SHORT, *train]
+            rest = [*(word for word in rest if not self.untracked or not word.startswith("track.")), *self.small(rest)]
+            rest += [*SHORT, *self.untracked, *train]
+        if name == "sweep" and "--resume" not in rest:
+            rest += [*SHORT, *UNTRACKED]
         if name == "finetune" and "--resume" not in rest:
             rest = [*rest, "train.steps=2", "train.epochs=null", "train.batch_size=16", "track=null"]
         if block.not_run:
@@ -170,11 +174,15 @@ class Page:
         status = run([name, *rest])
         assert status in ((0, 1) if name == "doctor" else (0,)), f"line {block.line}: manyviews {shlex.join([name, *rest])}"
 
+    @property
+    def untracked(self) -> tuple[str, ...]:
+        return () if "tracked" in self.wants else UNTRACKED
+
     def small(self, words: list[str]) -> list[str]:
         """What the page's small data want of a recipe, and what makes its parts small; what is said already stands."""
-        recipe = load_recipe(words[0], [*words[1:], *SHORT])
+        recipe = load_recipe(words[0], [*words[1:], *SHORT, *UNTRACKED])
         given = {key: value for key, value in self.wants.get("data", {}).items() if key not in ("source", "path")}
-        found = {f"data.{key}": value for key, value in given.items()} if self.wants else {}
+        found = {f"data.{key}": value for key, value in given.items()}
         (plugin,) = [plugin for plugin in registry().plugins if plugin.name == recipe.domain]
         for key, kind, part, _ in components(recipe):
             if kind in ("encoder", "views", "objective"):
@@ -244,6 +252,8 @@ class Page:
 
     def filled(self, text: str) -> str:
         """Placeholders: the newest run (`runs/<run>`, `runs/tabular-t_jepa-…`), a checkpoint of it, a part of a finetuning."""
+        if "<sweep>" in text:
+            text = text.replace("<sweep>", max((self.folder / "sweeps").iterdir(), key=lambda path: path.stat().st_mtime).name)
         if "<run>" not in text and "…" not in text:
             return text
         begun = sorted((self.folder / "runs").iterdir(), key=lambda path: path.stat().st_mtime)

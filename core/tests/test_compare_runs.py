@@ -119,6 +119,11 @@ def test_gc_lists_and_deletes_what_can_go_and_nothing_else(runs: Path, capsys: p
         saved = runs / "byol-0" / "checkpoints" / f"step-{step:08d}"
         saved.mkdir(parents=True)
         (saved / "manifest.json").write_text("{}")
+    chosen = make_run(runs / "chosen", "byol", 7, 0.1)
+    for step in (1, 2, 3):
+        (chosen / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
+        (chosen / "checkpoints" / f"step-{step:08d}" / "manifest.json").write_text("{}")
+    (chosen / "best.json").write_text('{"step": 1}')
     torn = runs / "byol-0" / "checkpoints" / ".step-00000003.part"
     torn.mkdir()
     failed = make_run(runs / "failed", "byol", 5, 0.1, status="FAILED")
@@ -132,6 +137,8 @@ def test_gc_lists_and_deletes_what_can_go_and_nothing_else(runs: Path, capsys: p
     assert not torn.exists()
     assert busy.exists()
     assert [path.name for path in sorted((runs / "byol-0" / "checkpoints").iterdir())] == ["step-00000002"]
+    left = [path.name for path in sorted((chosen / "checkpoints").iterdir())]
+    assert left == ["step-00000001", "step-00000003"], "the best one stays, and the last"
     assert (runs / "byol-1").exists(), "a finished run without a checkpoint stays"
     capsys.readouterr()
 

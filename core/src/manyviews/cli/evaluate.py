@@ -39,7 +39,8 @@ def command(
     """Judge the encoder of RUN (a run or checkpoint folder) by the recipe's tasks.
 
     The raw input and the untrained encoder stand beside it. The result of the run's own tasks on its own data is kept with
-    the run: in results.json, and in MLflow where the run is tracked.
+    the run: in results.json, and in MLflow where the run is tracked. `manyviews report RUN` makes its
+    report anew, with the result.
     """
     from manyviews.errors import UserError
 

@@ -29,8 +29,8 @@ def command() -> None:
 def chosen_runs(function: Callable[..., None]) -> Callable[..., None]:
     """The options of the commands that read several runs."""
     for option in (
-        click.option("--uri", help="An MLflow store to read instead of folders."),
-        click.option("--experiment", help="Of that store (by default the one that runs are tracked in), instead of folders."),
+        click.option("--uri", help="An MLflow store to read in place of folders; by default the one that runs are tracked in."),
+        click.option("--experiment", help="Runs of this MLflow experiment, in place of folders."),
         PARENT,
         click.argument("folders", nargs=-1, type=FOLDER, metavar="[RUN]..."),
     ):
@@ -166,7 +166,8 @@ def register_run(run: Path, name: str | None, alias: str | None) -> None:
 @click.option("--delete", is_flag=True, help="Delete it; without this it is only listed.")
 def tidy_runs(folder: Path, delete: bool) -> None:
     """List, or delete, what the runs in FOLDER can do without: runs that ended without a checkpoint, checkpoints before
-    the last, checkpoints never finished. Runs that a process is writing are left alone, and so is MLflow (`mlflow gc`).
+    the last (but the best one, `train.best`), checkpoints never finished. Runs that a process is writing are left alone,
+    and so is MLflow (`mlflow gc`).
     """
     from manyviews.compare.tidy import find_waste, remove
 

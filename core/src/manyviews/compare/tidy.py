@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from manyviews.errors import UserError
-from manyviews.track.run_file import NAME, RunFile, claim
+from manyviews.track.run_file import NAME, RunFile, best_step, claim
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Waste:
 
 
 def find_waste(parent: Path) -> Iterator[Waste]:
-    """In the runs of a folder. What is being written by a process is left alone, and so are the last checkpoints."""
+    """In the runs of a folder. Left alone: what a process is writing, the last checkpoints, the best ones."""
     for path in sorted(parent.glob(f"*/{NAME}")):
         lock = _idle(path.parent)
         if lock is not None:
@@ -51,7 +51,8 @@ def _of_run(folder: Path) -> Iterator[Waste]:
     if not saved and state.status in ("FAILED", "KILLED", "RUNNING"):
         yield Waste(folder, f"ended {state.status} without a checkpoint", folder)
         return
-    yield from (Waste(old, "a checkpoint before the last", folder) for old in saved[:-1])
+    best = f"step-{best_step(folder) or -1:08d}"
+    yield from (Waste(old, "a checkpoint before the last", folder) for old in saved[:-1] if old.name != best)
     whole = {one for one in folder.glob("checkpoints/*") if one.is_dir()} - set(saved)
     yield from (Waste(part, "a checkpoint that was never finished", folder) for part in sorted(whole))
 

@@ -17,9 +17,8 @@ from manyviews.evaluate.plan import Planned
 from manyviews.evaluate.task import Better
 from manyviews.plugins.suggest import did_you_mean
 from manyviews.recipe.model import Train
-from manyviews.track.run_file import write_whole
+from manyviews.track.run_file import BEST, best_step, write_whole
 
-FILE = "best.json"
 Verdict = Literal["on", "keep", "end"]
 """What a look says: go on, keep a checkpoint of this step, or end the run here."""
 
@@ -76,7 +75,7 @@ class Best:
 
     def write(self, folder: Path) -> None:
         """Into the run's folder, once the checkpoint of that step is there."""
-        write_whole(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(folder / BEST, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def best_checkpoint(run: Path) -> Path:
@@ -85,8 +84,7 @@ def best_checkpoint(run: Path) -> Path:
     Raises:
         CheckpointError: The run kept none (`train.best`).
     """
-    path = run / FILE
-    if not path.is_file():
+    step = best_step(run)
+    if step is None:
         raise CheckpointError(f"{run}: the run kept no best checkpoint; set train.best, as in train.best=eval/lidar/lidar")
-    step = json.loads(path.read_text(encoding="utf-8"))["step"]
     return run / "checkpoints" / f"step-{step:08d}"

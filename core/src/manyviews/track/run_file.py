@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -17,6 +18,8 @@ from manyviews.errors import UserError
 from manyviews.track.record import RunRecord
 
 NAME = "run.json"
+BEST = "best.json"
+"""Which step of a run was best by the reading that its recipe names (`train.best`)."""
 PARTS = "parts"
 """Folder of the runs that are parts of a run (the fits of a finetuning), each with a run folder of its own."""
 
@@ -129,6 +132,15 @@ def _without(state: RunState, upload: Upload) -> tuple[Upload, ...]:
 
 def _with_uploads(state: RunState, *uploads: Upload) -> RunState:
     return state.model_copy(update={"uploads": uploads})
+
+
+def best_step(folder: Path) -> int | None:
+    """The step whose checkpoint a run keeps as its best; None where it keeps none."""
+    path = folder / BEST
+    if not path.is_file():
+        return None
+    step: int | None = json.loads(path.read_text(encoding="utf-8"))["step"]
+    return step
 
 
 def claim(folder: Path) -> FileLock:
