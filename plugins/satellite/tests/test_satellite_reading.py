@@ -12,6 +12,7 @@ import rasterio
 from rasterio.windows import Window
 
 from manyviews.errors import DataError
+from manyviews_satellite.reading import handles
 from manyviews_satellite.reading.names import band_of, scene_of, time_of
 from manyviews_satellite.reading.options import Options
 from manyviews_satellite.reading.scenes import find_scenes
@@ -230,3 +231,29 @@ def test_a_real_series_lies_on_many_grids(images: Path) -> None:
         date = source._reader.dates[0].tolist().index(int(source._reader.tiles.scene[0]))
         assert np.array_equal(batch.pixels[0, date], file.read(window=window))
     assert (batch.time[:, 1:, 1] >= batch.time[:, :-1, 1]).all()
+
+
+def test_open_files_hold_no_more_than_they_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block as stored and one decoded stay in memory with each open file: 6 bands of uint16."""
+    monkeypatch.setattr(handles, "_OPEN", handles._Open())
+    for number in range(5):
+        write_scene(tmp_path / f"S2A_{number}.tif", np.full((6, 32, 32), number, np.uint16))
+    files = sorted(tmp_path.iterdir())
+    with handles.once(str(files[0])) as file:
+        rows, cols = file.block_shapes[0]
+    monkeypatch.setattr(handles, "BUFFERS", 3 * 2 * rows * cols * 6 * 2)
+    opens = [handles.opened(str(path)) for path in files]
+    assert [file.closed for file in opens] == [True, True, False, False, False]
+    assert handles.opened(str(files[4])) is opens[4]
+    files[3].unlink()
+    again = handles.opened(str(files[0]))
+    assert [file.closed for file in opens[2:]] == [False, True, False], "what is gone is closed first"
+    assert (again.read() == 0).all()
+
+
+def test_a_stack_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "stack.npy"
+    for value, size in ((1, 16), (2, 24)):
+        np.save(path, np.full((size, 16), value, np.uint8))
+        source = TileSource(path=str(path), tile=16)
+        assert (source.batch(np.arange(1)).pixels == value).all()

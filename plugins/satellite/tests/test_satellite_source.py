@@ -13,6 +13,7 @@ import pytest
 import rasterio
 
 from manyviews.errors import DataError
+from manyviews_satellite.ground import ground_blocks
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.source import TileSource
 from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
@@ -119,7 +120,9 @@ def test_training_tiles_apart_from_held_out_ground(scene: Path) -> None:
     near, apart = (TileSource(path=str(scene), apart=apart, **options) for apart in (False, True))
     held = {(row, col) for number in np.flatnonzero(near.splits() != "train") for row, col in [window(near, number)]}
     # A block of 480 m begins where the ground's coordinates divide by it.
-    blocks = {tuple(int(part) for part in group.split(":")[1:]) for group in set(near.groups()[near.splits() != "train"])}
+    named = ground_blocks(near.scenes, near._reader.tiles, 24, 48)
+    assert len(set(zip(named, near.groups(), strict=True))) == len(set(named)) == len(set(near.groups()))
+    blocks = {tuple(int(part) for part in name.split(":")[1:]) for name in set(named[near.splits() != "train"])}
     assert held
     assert len(apart) < len(near)
     for number in np.flatnonzero(apart.splits() == "train"):

@@ -166,6 +166,7 @@ class TileSource(Source):
             seen = None if seen is None else seen[kept]
             if self._labels is not None:
                 self._labels = Labels(self._labels.name, self._labels.kind, self._labels.values[kept], self._labels.classes)
+        self._blocks = np.unique(self._blocks, return_inverse=True)[1]  # a name for each tile would be most of what is kept
         if spec is None and not (self._splits == "train").any():
             blocks = len(np.unique(self._blocks))
             raise DataError(

@@ -12,13 +12,20 @@ from functools import cache
 from pathlib import PurePath
 from threading import local
 
+import numpy as np
 import rasterio
 from rasterio.env import Env
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 OPEN = 32
-"""Files that a thread keeps open."""
+"""Files that a thread keeps open at most."""
+BUFFERS = 24 << 20
+"""Bytes that these may hold: once read from, an open TIFF keeps a block as it is stored and one decoded, megabytes each. At
+least one stays open."""
+CACHE = "64"
+"""MB of decoded blocks that GDAL keeps in a process, unless the variable GDAL_CACHEMAX says otherwise. Left to itself it takes
+a twentieth of the machine's memory, in every worker; tiles of a region are cut from what is read once."""
 KINDS = {".tif": ("GTiff",), ".tiff": ("GTiff",), ".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")}
 """What files of these endings may be. GDAL looks at what a file begins with: a list of other files, local or remote, that is
 called .tif would be followed for whoever sent it."""
@@ -28,6 +35,7 @@ class _Open(local):
     def __init__(self) -> None:
         self.process = os.getpid()
         self.files: OrderedDict[tuple[str, tuple[int, int]], DatasetReader] = OrderedDict()
+        self.buffers = 0
 
 
 _OPEN = _Open()
@@ -47,13 +55,41 @@ def opened(path: str) -> DatasetReader:
         files.move_to_end(key)
         return files[key]
     for old in [old for old in files if old[1] != state(old[0])]:
-        files.pop(old).close()
+        _close(old)
+    found = once(path)
+    while files and (len(files) >= OPEN or _OPEN.buffers + _buffers(found) > BUFFERS):
+        _close(next(iter(files)))
+    files[key] = found
+    _OPEN.buffers += _buffers(found)
+    return found
+
+
+def _close(key: tuple[str, tuple[int, int]]) -> None:
+    old = _OPEN.files.pop(key)
+    _OPEN.buffers -= _buffers(old)
+    old.close()
+
+
+def _buffers(file: DatasetReader) -> int:
+    """Bytes of two of its blocks."""
+    if not file.count:
+        return 0
+    rows, cols = file.block_shapes[0]
+    together = file.count if file.interleaving is not None and file.interleaving.name == "pixel" else 1
+    kind = file.dtypes[0].replace("complex_int16", "int32")  # NumPy has no pairs of int16
+    return 2 * rows * cols * together * np.dtype(kind).itemsize
+
+
+def once(path: str) -> DatasetReader:
+    """A file, open for reading, for the caller to close.
+
+    Raises:
+        rasterio.errors.RasterioIOError: GDAL cannot open it.
+    """
+    os.environ.setdefault("GDAL_CACHEMAX", CACHE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said in words by who needs coordinates
-        files[key] = rasterio.open(path, driver=_driver(PurePath(path).suffix.lower()))
-    if len(files) > OPEN:
-        files.popitem(last=False)[1].close()
-    return files[key]
+        return rasterio.open(path, driver=_driver(PurePath(path).suffix.lower()))
 
 
 @cache

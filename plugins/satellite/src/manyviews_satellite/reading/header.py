@@ -6,13 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from manyviews.errors import DataError
 from manyviews_satellite.reading.grid import Grid
-from manyviews_satellite.reading.handles import opened
+from manyviews_satellite.reading.handles import once
 
 COMPLEX_INTEGERS = "complex_int16"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -66,9 +65,13 @@ def read_header(path: str) -> Header:
         DataError: Cannot be opened, no pixels, types that are no numbers, shorter than its header says.
     """
     try:
-        dataset = opened(path)
+        with once(path) as dataset:
+            return _header(path, dataset)
     except RasterioError as error:
         raise DataError(f"{path}: cannot be read as an image: {_first(error)}{_hint(path)}") from error
+
+
+def _header(path: str, dataset: DatasetReader) -> Header:
     if not dataset.count:
         raise DataError(f"{path}: a container without bands of its own; name one of its {len(dataset.subdatasets)} subdatasets")
     _refuse_truncated(path, dataset)
@@ -149,8 +152,3 @@ def _hint(path: str) -> str:
     if not start:
         return "\n  the file is empty (0 bytes); copy or download it anew"
     return "\n  it begins as a TIFF does and seems truncated: copy or download it anew" if start in TIFF else ""
-
-
-def itemsize(header: Header) -> int:
-    """Bytes of a pixel, all bands together, once read."""
-    return sum(4 if dtype == COMPLEX_INTEGERS else np.dtype(dtype).itemsize for dtype in header.dtypes)
