@@ -1,18 +1,25 @@
-"""Spoken digits by speakers never heard: what pretraining brings on FSDD, beside the encoder that it began with.
+"""Spoken digits by speakers never heard, and who speaks: what pretraining brings on FSDD, beside the encoder it began as.
 
-    python benchmarks/speech_accuracy.py inner --data DATA/speech --out inner.jsonl [--device cuda] [--jobs 12]
-    python benchmarks/speech_accuracy.py final --data DATA/speech --inner inner.jsonl --out final.jsonl
+    python benchmarks/speech_accuracy.py --data DATA/speech --out speech.jsonl --device cuda --jobs 8 --within 240
+    python benchmarks/speech_accuracy.py --report --out speech.jsonl
     python benchmarks/speech_accuracy.py --quick
 
-DATA holds fsdd.tsv and its recordings. Digits are read off frozen, pooled embeddings by logistic regression.
+DATA holds fsdd.tsv and its recordings. What is read off frozen, pooled embeddings is read by logistic regression.
 
-`inner` compares candidates. Two speakers are left out of pretraining and of the probe; each of them validates for the outer
-fold that holds out the other. `final` holds out one speaker at a time, also in pretraining; its candidate, the layer that
-is pooled and the probe's penalty are those that did best on the validation speakers of that fold, which are never the one
-held out. It also runs the official split (the same speakers; what `inner` liked best) and speaker identification.
+Digits, one speaker at a time held out of pretraining and of the probe. Front end, recipe, layer and penalty are chosen
+within each fold: inner runs leave two speakers out, the fold's and another one, who validates; what did best on the
+validation speakers is run with `--seeds` seeds and reported on the speaker of the fold, whom nothing was chosen by. The
+untrained encoder is the pretrained one's own beginning, pooled alike, its layer and penalty chosen alike; raw input is the
+mean spectrum of eight parts of a clip.
 
-The untrained encoder is the pretrained one's own beginning, pooled alike, its layer and penalty chosen alike. A line is written
-for each finished run, and a run that has one is not done again. Prints a Markdown table and, as its last line, one JSON object.
+The official split (the same speakers): digits of the recipe that inner runs like best, who speaks of `speaker_dino`, which
+no name is told; layer and penalty by a fifth of the training clips. Verification: all pairs of the 300 test clips, cosine,
+equal error rate and minimum detection cost at a share of .05.
+
+Workers take the inner runs pair by pair, so that an early stop leaves all candidates compared on the same pairs, and a
+fold's final runs as soon as its inner ones are there. A line is written for each finished run, and a run that has one is
+not done again: the same command goes on. After `--within` seconds what still runs is ended. Prints a Markdown table and, as
+its last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ import csv
 import json
 import multiprocessing
 import os
+import queue
 import sys
 import tempfile
 import time
@@ -33,12 +41,14 @@ from statistics import mean, stdev
 from typing import Any
 
 from _measure import shared_data
-from _speech_candidates import CANDIDATES
+from _speech_candidates import CANDIDATES, VOICES, WORDS
 
-PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0)
+PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-PAIRS = tuple(zip(SPEAKERS, SPEAKERS[1:] + SPEAKERS[:1], strict=True))
-"""Each speaker is left out twice, so that every outer fold has two validation speakers."""
+PAIRS = tuple((SPEAKERS[i], SPEAKERS[(i + step) % 6]) for step in (1, 2, 3) for i in range(6 if step < 3 else 3))
+"""All fifteen; the first six leave each speaker out twice, the next six four times."""
+TARGET_SHARE = 0.05
+"""Of pairs of one speaker, where verification is used; in `min_dcf`."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,8 @@ class Clips:
     paths: tuple[str, ...]
     digits: Any
     speakers: Any
-    test: Any
-    """True where the official split tests."""
+    index: Any
+    """Which of the fifty recordings of a digit by a speaker; the official split tests on the first five."""
 
     @classmethod
     def of(cls, folder: Path) -> Clips:
@@ -67,42 +77,43 @@ class Clips:
 
         rows = list(csv.DictReader((folder / "fsdd.tsv").open(encoding="utf-8"), delimiter="\t"))
         paths = tuple(str((folder / row["path"]).resolve()) for row in rows)
-        digits, speakers = np.array([int(row["label"]) for row in rows]), np.array([row["speaker"] for row in rows])
-        return cls(paths, digits, speakers, np.array([row["official_split"] == "test" for row in rows]))
+        digits, index = (np.array([int(row[column]) for row in rows]) for column in ("label", "index"))
+        return cls(paths, digits, np.array([row["speaker"] for row in rows]), index)
 
     def held(self, job: Job) -> Any:
         """What a run must not hear."""
         import numpy as np
 
-        return np.isin(self.speakers, job.held) if job.held else self.test
+        return np.isin(self.speakers, job.held) if job.held else self.index < 5
 
 
 def run_job(job: Job, folder: Path, device: str, epochs: float | None) -> list[dict[str, Any]]:
-    """Pretrain, and read digits (and, of the official split, speakers) off every layer of both encoders."""
+    """Pretrain, and read what is asked off raw input and off every layer of both encoders."""
     import torch
 
     from manyviews.engine.load import load_trained
     from manyviews.engine.parts import build_source
     from manyviews.engine.pretrain import pretrain
+    from manyviews.track.noise import quiet
 
     torch.set_num_threads(1)
     clips, began = Clips.of(folder), time.perf_counter()
     recipe = {key: dict(value) if isinstance(value, dict) else value for key, value in CANDIDATES[job.candidate].items()}
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, quiet():
         manifest = Path(place) / "clips.tsv"
         _write(manifest, clips, clips.held(job))
         data = {"path": str(manifest), "splits": "split", "speaker": "speaker", **recipe.pop("data")}
-        train = {"seed": job.seed, "device": device, "threads": 1, "folder": place, "watch_every": 1_000_000}
+        train = {"device": device, "threads": 1, "folder": place, "watch_every": 1_000_000}
         train |= recipe.pop("train") | ({"epochs": epochs} if epochs else {})
         name, rounds = recipe.pop("recipe"), recipe.pop("rounds", 1)
         for number in range(rounds):
             run = pretrain(name, data=data, train=train | {"seed": job.seed + 100 * number}, evaluate=[], track=None, **recipe)
             data["partner_run"] = str(run.folder)
-        seconds = round(time.perf_counter() - began, 1)
         trained = load_trained(run.folder, device=device)
+        seconds = time.perf_counter() - began
         source = build_source(trained.recipe, trained.spec)
-        steps = trained.manifest["steps"]
         vectors = {
+            "raw input": {"parts": _raw(source)},
             "untrained": _layers(trained.untrained(), source, device),
             "pretrained": _layers(trained.encoder, source, device),
         }
@@ -112,7 +123,8 @@ def run_job(job: Job, folder: Path, device: str, epochs: float | None) -> list[d
         for layer, x in layers.items()
         for found in read_off(x, clips, job)
     ]
-    return [{**record, "steps": steps, "seconds": seconds} for record in records]
+    times = {"training": round(seconds, 1), "reading": round(time.perf_counter() - began - seconds, 1)}
+    return [{**record, "steps": trained.manifest["step"], "seconds": times} for record in records]
 
 
 def _write(path: Path, clips: Clips, held: Any) -> None:
@@ -122,38 +134,49 @@ def _write(path: Path, clips: Clips, held: Any) -> None:
     path.write_text("path\tspeaker\tsplit\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _raw(source: Any) -> Any:
+    """The mean spectrum of eight parts of each clip."""
+    import numpy as np
+    import torch
+
+    from manyviews_speech.partners import in_parts
+
+    frames, counts = source.frame_features(np.arange(len(source)))
+    return torch.stack([in_parts(torch.from_numpy(part)) for part in np.split(frames, counts.cumsum()[:-1])])
+
+
 def _layers(encoder: Any, source: Any, device: str) -> dict[str, Any]:
     """All clips, pooled as the encoder pools, at each of its layers (from 1)."""
     import numpy as np
     import torch
 
-    from manyviews.evaluate.embed import evaluating
-    from manyviews.view import View
+    from manyviews.evaluate.embed import encodings
     from manyviews_speech.encoder import pooled
 
     encoder.to(device)
     parts: dict[str, list[Any]] = defaultdict(list)
-    for start in range(0, len(source), 250):
-        with evaluating(encoder):
-            batch = source.batch(np.arange(start, min(start + 250, len(source)))).to(torch.device(device))
-            encoding = encoder(View(batch, encoder.layout(batch), layers=True))
-            for number, tokens in enumerate(encoding.layers, 1):
-                parts[str(number)].append(pooled(tokens, encoding.lengths, encoder.pool).float().cpu())
+    for _, _, encoding in encodings(encoder, source, np.arange(len(source)), 500, torch.device(device), layers=True):
+        for number, tokens in enumerate(encoding.layers, 1):
+            parts[str(number)].append(pooled(tokens, encoding.lengths, encoder.pool).float().cpu())
     return {name: torch.cat(rows) for name, rows in parts.items()}
 
 
 def read_off(x: Any, clips: Clips, job: Job) -> Iterator[dict[str, Any]]:
-    """Accuracy on each held-out speaker, or on the official test clips, for every penalty."""
+    """For every penalty the accuracy on each held-out speaker, or on validation and test clips of the official split."""
+    import numpy as np
+
     held = clips.held(job)
     if job.held:
         for speaker, values in accuracies(x, clips.digits, ~held, {s: clips.speakers == s for s in job.held}).items():
             yield {"task": "digits", "tested": speaker, "accuracy": values}
         return
-    import numpy as np
-
-    own = np.unique(clips.speakers, return_inverse=True)[1]
-    yield {"task": "digits", "tested": "official", "accuracy": accuracies(x, clips.digits, ~held, {"": held})[""]}
-    yield {"task": "speakers", "tested": "official", "accuracy": accuracies(x, own, ~held, {"": held})[""]}
+    speakers = np.unique(clips.speakers, return_inverse=True)[1]
+    voices = job.candidate in VOICES
+    truth, valid = speakers if voices else clips.digits, ~held & (clips.index < 14)
+    chosen = accuracies(x, truth, ~held & ~valid, {"valid": valid})["valid"]
+    tested = accuracies(x, truth, ~held, {"test": held})["test"]
+    found = {"task": "speakers" if voices else "digits", "tested": "official", "valid": chosen, "accuracy": tested}
+    yield found | (verified(x[np.flatnonzero(held)], speakers[held]) if voices else {})
 
 
 def accuracies(x: Any, y: Any, fit: Any, tested: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -174,24 +197,38 @@ def accuracies(x: Any, y: Any, fit: Any, tested: Mapping[str, Any]) -> dict[str,
     return found
 
 
+def verified(x: Any, speakers: Any) -> dict[str, float]:
+    """Equal error rate and minimum detection cost of the cosine of all pairs of these clips."""
+    import numpy as np
+    import torch
+
+    from manyviews.evaluate.verification import equal_error_rate, least_cost
+
+    left, right = np.triu_indices(len(x), 1)
+    unit = torch.nn.functional.normalize(x.double(), dim=1)
+    score, same = (unit @ unit.T).numpy()[left, right], speakers[left] == speakers[right]
+    return {"eer": equal_error_rate(same, score), "min_dcf": least_cost(same, score, TARGET_SHARE)}
+
+
 def inner_jobs(candidates: Sequence[str], pairs: int) -> list[Job]:
-    """Pair by pair, so that an early stop leaves all candidates compared on the same."""
-    return [Job(name, pair, 0) for pair in PAIRS[:pairs] for name in candidates]
+    """Pair by pair, those of two rounds first."""
+    longest = sorted(candidates, key=lambda name: -CANDIDATES[name].get("rounds", 1))
+    return [Job(name, pair, 0) for pair in PAIRS[:pairs] for name in longest]
 
 
 def chosen(lines: Sequence[Mapping[str, Any]], held: str, representation: str, candidate: str | None = None) -> dict[str, Any]:
     """Candidate, layer and penalty of the best mean accuracy over the validation speakers of the fold that holds out `held`.
 
     Args:
-        lines: Of `inner`.
+        lines: Of inner runs.
         held: Speaker whose accuracies are not looked at, and whose sound no run that is looked at heard; "": all are looked at.
-        representation: `pretrained` or `untrained`.
+        representation: `pretrained`, `untrained` or `raw input`.
         candidate: Choose layer and penalty alone.
     """
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for line in lines:
         job = line["job"]
-        if (held and held not in job["held"]) or candidate not in (None, job["candidate"]):
+        if len(job["held"]) != 2 or (held and held not in job["held"]) or candidate not in (None, job["candidate"]):
             continue
         for record in line["records"]:
             if record["representation"] == representation and record["tested"] != held:
@@ -210,46 +247,87 @@ def chosen(lines: Sequence[Mapping[str, Any]], held: str, representation: str, c
     }
 
 
-def final_jobs(inner: Sequence[Mapping[str, Any]], seeds: int) -> list[Job]:
-    """The candidate of each fold, over seeds; and the official split."""
-    folds = {speaker: chosen(inner, speaker, "pretrained")["candidate"] for speaker in SPEAKERS}
-    jobs = [Job(folds[speaker], (speaker,), seed) for seed in range(seeds) for speaker in SPEAKERS]
-    return jobs + [Job(chosen(inner, "", "pretrained")["candidate"], (), seed) for seed in range(seeds)]
+def final_jobs(lines: Sequence[Mapping[str, Any]], inner: Sequence[Job], seeds: int) -> list[Job]:
+    """Of the folds whose inner runs are there, what they choose; and of the official split, once all are."""
+    done = {_job(line) for line in lines}
+    jobs = []
+    for speaker in SPEAKERS:
+        own = [job for job in inner if speaker in job.held]
+        if own and done.issuperset(own):
+            jobs += [Job(chosen(lines, speaker, "pretrained")["candidate"], (speaker,), seed) for seed in range(seeds)]
+    if done.issuperset(inner):
+        jobs += [Job(chosen(lines, "", "pretrained")["candidate"], (), seed) for seed in range(seeds)]
+    return jobs
+
+
+def _job(line: Mapping[str, Any]) -> Job:
+    return Job(line["job"]["candidate"], tuple(line["job"]["held"]), line["job"]["seed"])
+
+
+def report(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Tables of inner runs and of final ones."""
+    return {"inner": report_inner(lines), **report_final(lines)}
 
 
 def report_inner(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Each candidate's best layer and penalty, over all validation speakers."""
+    lines = [line for line in lines if len(line["job"]["held"]) == 2]
     names = dict.fromkeys(line["job"]["candidate"] for line in lines)
-    found = {name: {kind: chosen(lines, "", kind, name) for kind in ("pretrained", "untrained")} for name in names}
-    print("| candidate | pretrained | layer | untrained | layer | steps | seconds |\n|---|---|---|---|---|---|---|")
-    for name, kinds in sorted(found.items(), key=lambda item: -item[1]["pretrained"]["validation"]):
+    kinds = ("pretrained", "untrained", "raw input")
+    found = {name: {kind: chosen(lines, "", kind, name) for kind in kinds} for name in names}
+    print("| candidate | pretrained | layer | untrained | layer | raw input | speakers | steps | s training, reading |")
+    print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: |")
+    for name, own in sorted(found.items(), key=lambda item: -item[1]["pretrained"]["validation"]):
         runs = [line["records"][0] for line in lines if line["job"]["candidate"] == name]
-        cells = [f"{kinds[kind]['validation']:.3f} | {kinds[kind]['layer']}" for kind in ("pretrained", "untrained")]
-        print(f"| {name} | {' | '.join(cells)} | {runs[0]['steps']} | {mean(run['seconds'] for run in runs):.0f} |")
+        cells = [f"{own[kind]['validation']:.3f} | {own[kind]['layer']}" for kind in kinds[:2]]
+        spent = [f"{mean(run['seconds'][part] for run in runs):.0f}" for part in ("training", "reading")]
+        raw, heard = own["raw input"]["validation"], own["pretrained"]["runs"]
+        print(f"| {name} | {' | '.join(cells)} | {raw:.3f} | {heard} | {runs[0]['steps']} | {', '.join(spent)} |")
     return found
 
 
-def report_final(inner: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean over folds, and its deviation over seeds; layer and penalty as each fold's validation speakers chose them."""
+def report_final(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean over folds, and its deviation over seeds; layer and penalty as each fold's validation chose them."""
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    folds: dict[str, Any] = {}
     for line in lines:
         job = line["job"]
+        if len(job["held"]) == 2:
+            continue
         held = job["held"][0] if job["held"] else ""
-        for record in line["records"]:
-            choice = chosen(inner, held, record["representation"], job["candidate"])
-            if record["layer"] != choice["layer"]:
-                continue
-            task = f"{record['task']}, {'speaker held out' if held else 'official split'}"
-            for name in [task, f"{task}: {held}"] if held else [task]:
-                values[name, record["representation"]][job["seed"]].append(record["accuracy"][choice["penalty"]])
+        for kind in ("raw input", "untrained", "pretrained"):
+            records = [record for record in line["records"] if record["representation"] == kind]
+            for task, value in _of_fold(lines, records, held, job) if held else _official(records):
+                for name in [task, f"{task}: {held}"] if held else [task]:
+                    values[name, kind][job["seed"]].append(value)
+        if held:
+            folds[held] = chosen(lines, held, "pretrained", job["candidate"])
     found: dict[str, Any] = {}
-    print("| task | representation | accuracy | seeds |\n|---|---|---|---|")
+    print("\n| task | representation | value | seeds |\n| :-- | :-- | --: | --: |")
     for (task, representation), seeds in sorted(values.items()):
         each = [mean(accuracies) for accuracies in seeds.values()]
         spread = stdev(each) if len(each) > 1 else 0.0
         print(f"| {task} | {representation} | {mean(each):.4f} ± {spread:.4f} | {len(each)} |")
         found[f"{task}|{representation}"] = {"mean": round(mean(each), 4), "std": round(spread, 4), "seeds": len(each)}
-    return {"chosen": {speaker: chosen(inner, speaker, "pretrained") for speaker in SPEAKERS}, "results": found}
+    return {"chosen": folds, "results": found}
+
+
+def _of_fold(
+    lines: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]], held: str, job: Mapping[str, Any]
+) -> Iterator[tuple[str, float]]:
+    choice = chosen(lines, held, records[0]["representation"], job["candidate"])
+    record = next(record for record in records if record["layer"] == choice["layer"])
+    yield "digits, speaker held out", record["accuracy"][choice["penalty"]]
+
+
+def _official(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    """Layer and penalty by the validation clips; verification has nothing to choose: the last layer."""
+    choices = [(value, record, penalty) for record in records for penalty, value in record["valid"].items()]
+    _, record, penalty = max(choices, key=lambda choice: choice[0])
+    yield f"{record['task']}, official split", record["accuracy"][penalty]
+    for name in ("eer", "min_dcf"):
+        if name in records[-1]:
+            yield f"verification, {name}", records[-1][name]
 
 
 def work(task: tuple[Job, Path, str, float | None]) -> dict[str, Any]:
@@ -261,22 +339,38 @@ def work(task: tuple[Job, Path, str, float | None]) -> dict[str, Any]:
         return {"job": asdict(job), "error": f"{type(error).__name__}: {error}"}
 
 
-def run_all(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> list[dict[str, Any]]:
-    """What is not there yet, `--jobs` at a time; all finished lines."""
-    lines = read_lines(out)
-    done = {(line["job"]["candidate"], tuple(line["job"]["held"]), line["job"]["seed"]) for line in lines}
-    tasks = [
-        (job, arguments.data, arguments.device, arguments.epochs)
-        for job in jobs
-        if (job.candidate, job.held, job.seed) not in done
-    ]
+def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is not there yet, `--jobs` at a time, as far as the time goes; all finished lines."""
+    lines, inner = read_lines(arguments.out), inner_jobs(arguments.candidates, arguments.pairs)
+    first = [*inner, *(Job(name, (), seed) for name in VOICES for seed in range(arguments.seeds))]
+    began, asked, running = time.monotonic(), {_job(line) for line in lines}, 0
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    with multiprocessing.get_context("spawn").Pool(min(arguments.jobs, max(len(tasks), 1))) as pool, out.open("a") as file:
-        for line in pool.imap_unordered(work, tasks):
+    finished: queue.Queue[dict[str, Any]] = queue.Queue()
+    with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool, arguments.out.open("a") as file:
+        while True:
+            for job in [*first, *final_jobs(lines, inner, arguments.seeds)]:
+                if job not in asked:
+                    asked.add(job)
+                    task = (job, arguments.data, arguments.device, arguments.epochs)
+                    pool.apply_async(work, (task,), callback=finished.put, error_callback=_told)
+                    running += 1
+            left = arguments.within - (time.monotonic() - began)
+            if not running or left <= 0:
+                break
+            try:
+                line = finished.get(timeout=left)
+            except queue.Empty:
+                break
+            running -= 1
             file.write(json.dumps(line) + "\n")
             file.flush()
-            print(f"{line['job']}: {line.get('error', 'done')}", file=sys.stderr)
-    return read_lines(out)
+            lines += [line] if "records" in line else []
+            print(f"{time.monotonic() - began:5.0f} s {line['job']}: {line.get('error', 'done')}", file=sys.stderr)
+    return lines
+
+
+def _told(error: BaseException) -> None:
+    print(f"a worker failed: {error}", file=sys.stderr)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -287,28 +381,22 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", nargs="?", choices=["inner", "final"], default="final")
     parser.add_argument("--data", type=Path, default=shared_data("speech"))
-    parser.add_argument("--out", type=Path, default=None, help="JSON lines; default: speech_<stage>.jsonl")
-    parser.add_argument("--inner", type=Path, default=Path("speech_inner.jsonl"), help="What `final` chooses by.")
-    parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES))
-    parser.add_argument("--pairs", type=int, default=len(PAIRS), help="Of speakers left out by `inner`.")
+    parser.add_argument("--out", type=Path, default=Path("speech.jsonl"), help="JSON lines")
+    parser.add_argument("--candidates", nargs="+", default=list(WORDS), choices=list(WORDS))
+    parser.add_argument("--pairs", type=int, default=6, help="of speakers left out by inner runs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--within", type=float, default=86_400.0, help="seconds of all")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--epochs", type=float, help="In place of each candidate's own.")
-    parser.add_argument("--quick", action="store_true", help="One small candidate, one pair, one epoch.")
+    parser.add_argument("--epochs", type=float, help="in place of each candidate's own")
+    parser.add_argument("--report", action="store_true", help="of what is there; nothing is run")
+    parser.add_argument("--quick", action="store_true", help="one candidate, one pair, one seed, a twentieth of an epoch")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.stage, arguments.candidates, arguments.pairs, arguments.epochs = "inner", list(CANDIDATES)[:1], 1, 1.0
+        arguments.candidates, arguments.pairs, arguments.seeds, arguments.epochs = ["hubert"], 1, 1, 0.05
         arguments.out = Path(tempfile.mkdtemp()) / "quick.jsonl"
-    out = arguments.out or Path(f"speech_{arguments.stage}.jsonl")
-    if arguments.stage == "inner":
-        lines = run_all(inner_jobs(arguments.candidates, arguments.pairs), arguments, out)
-        print(json.dumps({"candidates": report_inner(lines)}))
-    else:
-        inner = read_lines(arguments.inner)
-        print(json.dumps(report_final(inner, run_all(final_jobs(inner, arguments.seeds), arguments, out))))
+    print(json.dumps(report(read_lines(arguments.out) if arguments.report else study(arguments))))
 
 
 if __name__ == "__main__":

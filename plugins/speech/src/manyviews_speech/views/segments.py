@@ -22,10 +22,13 @@ from manyviews.views.span_mask import span_mask
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.spec import AudioSpec
+from manyviews_speech.views.bands import channel_bands, frame_bands
 from manyviews_speech.views.channels import Channel
 from manyviews_speech.views.features import featured, frontend_of, partner_of, pseudo_labels_of
 
 Part = Annotated[float, Field(gt=0, le=1)]
+FRAMES_BANDED = 0.2
+"""Most of a clip that a band of frames covers."""
 Decibels = tuple[NonNegativeFloat, NonNegativeFloat]
 
 
@@ -41,6 +44,8 @@ class Segments(ViewGenerator):
         warp: Most that channels are stretched or pressed, and moved by: .1 moves the highest by a tenth.
         tilt: Standard deviation, in decibels, of a smooth random gain over channels: another microphone.
         floor: Range, in decibels below the loudest cell, of stationary noise that is added; null: none.
+        bands: Widest band of channels that is set to the mean in each view, beside a band of up to a fifth of its frames
+            (SpecAugment).
         partner: Every second view is of the clip's partner; needs `data.partner`.
     """
 
@@ -59,11 +64,12 @@ class Segments(ViewGenerator):
         warp: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         tilt: NonNegativeFloat = 0.0,
         floor: Decibels | None = None,
+        bands: NonNegativeInt = 0,
         partner: bool = False,
     ) -> None:
         super().__init__()
         refuse_descending(global_crop=global_crop, local_crop=local_crop, **({"floor": floor} if floor else {}))
-        self.spec, self.channel, self.partner = spec, Channel(mixup, warp, tilt, floor), partner
+        self.spec, self.channel, self.bands, self.partner = spec, Channel(mixup, warp, tilt, floor), bands, partner
         self.plan = [("global", global_crop)] * globals + [("local", local_crop)] * locals
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
@@ -73,8 +79,19 @@ class Segments(ViewGenerator):
         views = []
         for number, (role, crop) in enumerate(self.plan):
             part = cropped(wholes[number % len(wholes)], frontend, host_uniform(generator, *crop), generator)
-            views.append(View(self.channel(part, frontend, generator), self.cut(part), role=role))
+            views.append(View(self._banded(self.channel(part, frontend, generator), generator), self.cut(part), role=role))
         return tuple(views)
+
+    def _banded(self, batch: AudioBatch, generator: torch.Generator) -> AudioBatch:
+        """With a band of channels and one of frames at 0, the mean of standardised features."""
+        if not self.bands:
+            return batch
+        features, frames = batch.features, batch.frames
+        assert features is not None
+        assert frames is not None
+        band = channel_bands(len(frames), features.shape[1], self.bands, generator, features.device)[frames.owners()]
+        stretch = frame_bands(frames, frames.longest, FRAMES_BANDED, generator)
+        return replace(batch, features=features.masked_fill(band | stretch[:, None], 0.0))
 
 
 class LabelledSegments(Segments):
