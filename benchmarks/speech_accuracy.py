@@ -190,7 +190,7 @@ def accuracies(x: Any, y: Any, fit: Any, tested: Mapping[str, Any]) -> dict[str,
     rows = np.flatnonzero(fit)
     standardizer = Standardizer.fit(x[rows], True)
     found: dict[str, dict[str, float]] = {name: {} for name in tested}
-    for model in logistic_path(standardizer(x[rows]), torch.from_numpy(y[rows]), int(y.max()) + 1, PENALTIES, 200):
+    for model in logistic_path(standardizer(x[rows]), torch.from_numpy(y[rows]), int(y.max()) + 1, PENALTIES, 100):
         for name, where in tested.items():
             guess = model(standardizer(x[np.flatnonzero(where)])).argmax(1).numpy()
             found[name][f"{model.l2:g}"] = float((guess == y[where]).mean())
