@@ -44,6 +44,17 @@ def test_the_doctor_names_every_bad_file(sounds: Path) -> None:
         assert "\n" not in lines[0]
 
 
+def test_the_doctor_decodes_more_than_it_listens_to(tmp_path: Path) -> None:
+    wave = np.full(61 * 1000, 0.1, np.float32)
+    wave[-1] = np.nan
+    soundfile.write(tmp_path / "late.wav", wave, 1000, subtype="FLOAT")
+    assert examine(tmp_path) == [f"{tmp_path}/late.wav: sample 60,999 is NaN or infinite"]
+    soundfile.write(tmp_path / "late.wav", wave, 1000, subtype="FLOAT")
+    soundfile.write(tmp_path / "well.flac", wave[:-1], 1000)
+    source = AudioSource(path=tmp_path, rate=None, on_error="skip", features=None)
+    assert source.skipped == [f"{tmp_path}/late.wav: sample 60,999 is NaN or infinite"]
+
+
 def test_the_doctor_leaves_what_is_not_sound_to_others(tmp_path: Path) -> None:
     assert examine(tmp_path) is None
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")

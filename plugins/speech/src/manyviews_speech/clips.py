@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import gcd
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Float
 
 from manyviews.errors import DataError
 from manyviews_speech.listing import Item
-from manyviews_speech.recording import Recording, read, scan
+from manyviews_speech.recording import Recording, decode, read, scan
 from manyviews_speech.spec import AudioSpec
 from manyviews_speech.torchaudio_cpu import load
 
@@ -52,10 +53,11 @@ def find_clips(
         chunk: Seconds after which a recording is cut.
         shortest: Fewest samples of a clip, at a rate.
         mono: What becomes of several channels.
-        skip: Leave out what cannot be used, rather than raise.
+        skip: Leave out what cannot be used, rather than raise. All is decoded once for that, but for WAVs of whole numbers:
+            a FLAC, MP3 or Ogg file that is broken in the middle, or a NaN, would else end a run that is on its way.
     """
     with ThreadPoolExecutor(SCANNERS) as threads:
-        scanned = list(threads.map(_scanned, items))
+        scanned = list(threads.map(partial(_scanned, thoroughly=skip), items))
     clips, skipped = [], []
     for number, (item, found) in enumerate(zip(items, scanned, strict=True)):
         try:
@@ -72,15 +74,23 @@ def find_clips(
     return clips, skipped
 
 
-def _scanned(item: Item) -> Recording | DataError:
+def _scanned(item: Item, *, thoroughly: bool) -> Recording | DataError:
     try:
-        if item.frames is not None and item.rate is not None:
-            if not item.path.is_file():
-                raise DataError(f"{item.where}: there is no file {item.path}")
-            return Recording(item.path, item.frames, item.rate, 0)
-        return scan(item.path)
+        recording = _described(item)
+        if thoroughly:
+            decode(recording)
     except DataError as error:
         return error
+    return recording
+
+
+def _described(item: Item) -> Recording:
+    """By the manifest where it says enough, so that no file is opened; by the file's header."""
+    if item.frames is None or item.rate is None:
+        return scan(item.path)
+    if not item.path.is_file():
+        raise DataError(f"{item.where}: there is no file {item.path}")
+    return Recording(item.path, item.frames, item.rate, 0)
 
 
 def _cut(recording: Recording, item: Item, number: int, rate: int, chunk: float | None, shortest: int, mono: str) -> list[Clip]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from manyviews.errors import DataError
 from manyviews_speech.listing import Item, listing
-from manyviews_speech.recording import SUFFIXES, Recording, read, scan
+from manyviews_speech.recording import SUFFIXES, Recording, decode, read, scan
 
 LISTS = frozenset({".csv", ".tsv", ".jsonl", ".scp"})
 SECONDS = 60.0
@@ -48,6 +48,7 @@ def _lists_sound(path: Path) -> bool:
 def _item(item: Item) -> list[str]:
     try:
         recording = scan(item.path)
+        decode(recording)
         heard = read(recording, 0, min(recording.frames, round(SECONDS * recording.rate)))
     except DataError as error:
         return [_line(error)]

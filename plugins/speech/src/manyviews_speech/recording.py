@@ -22,6 +22,8 @@ SUFFIXES = frozenset(
 """Files that a folder is searched for."""
 LARGEST_PAGE = 27 + 255 + 255 * 255
 """Bytes of an Ogg page at most."""
+WHOLE_NUMBERS = frozenset({"PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
+"""Codings in a WAV whose samples are all finite and all there, if the file is as long as its header claims."""
 UNKNOWN_SIZE = (0, 0xFFFFFFFF)
 """What streaming writers put where a WAV's length belongs."""
 
@@ -92,6 +94,19 @@ def _claimed_bytes(path: Path) -> int | None:
                 return None if size in UNKNOWN_SIZE else file.tell() + size
             file.seek(size + size % 2, 1)
     return None
+
+
+def decode(recording: Recording) -> None:
+    """Decode all of it, a minute at a time, where its header and size do not tell already whether that will do.
+
+    Raises:
+        DataError: as `read`.
+    """
+    if recording.subtype in WHOLE_NUMBERS and _claimed_bytes(recording.path) is not None:
+        return
+    step = 60 * recording.rate
+    for start in range(0, recording.frames, step):
+        read(recording, start, min(start + step, recording.frames))
 
 
 def read(recording: Recording, start: int = 0, stop: int | None = None) -> Float[np.ndarray, "points channels"]:

@@ -77,7 +77,8 @@ class AudioSource(Source):
             recording's beginning) and `event_label`, a row an event; a row with a filename alone: nothing happens there.
         fit_clips: Most training clips that the features' mean and deviation are fitted on.
         memory: Gigabytes of decoded clips kept.
-        on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
+        on_error: Raise at the first file that cannot be used, or `skip` such files and list them: all but WAVs of whole numbers
+            are decoded once at the start for that.
         seed: Of the choice of partners and of the clips fitted on.
         spec: A fitted spec: read as it says and fit nothing.
     """
