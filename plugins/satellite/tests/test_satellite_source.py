@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import torch
+from torch.nn import functional as F
 
 from manyviews.errors import DataError
 from manyviews_satellite.ground import ground_blocks
@@ -295,3 +297,56 @@ def test_real_points_and_maps(images: Path) -> None:
     assert found is not None
     tiles = lulc._reader.tiles
     assert [int(found.classes[value]) for value in found.values] == truth[tiles.row + 8, tiles.col + 8].tolist()
+
+
+class TestWholeScenes:
+    def test_each_scene_is_one_sample_of_the_size_asked_for(self, tmp_path: Path) -> None:
+        for number, (kind, side) in enumerate((("forest", 16), ("river", 40), ("river", 24))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            pixels = numbers(reflectances(landscape(side, side, 5, number), number))
+            write_scene(tmp_path / kind / f"S2A_{number}.tif", pixels, nodata=0)
+        source = TileSource(path=str(tmp_path), tile=32, sampling="whole", target="folder", splits={"valid": 0.2}, block=1)
+        labels = source.labels()
+        assert labels is not None
+        assert [labels.classes[value] for value in labels.values] == ["forest", "river", "river"]
+        batch = source.batch(np.arange(3))
+        assert batch.pixels.shape == (3, 1, 6, 32, 32)
+        assert batch.pixels.dtype is torch.uint16
+        torch.testing.assert_close(batch.metres, torch.tensor([5.0, 12.5, 7.5]))
+        with rasterio.open(tmp_path / "forest" / "S2A_0.tif") as file:
+            own = torch.from_numpy(file.read().astype(np.float32))
+        expected = F.interpolate(own[None], size=(32, 32), mode="bilinear", antialias=True)[0]
+        torch.testing.assert_close(batch.pixels[0, 0].float(), expected, atol=0.51, rtol=0)
+
+    def test_what_is_not_valid_has_no_weight(self, tmp_path: Path) -> None:
+        pixels = np.full((1, 20, 20), 100, np.int16)
+        pixels[:, :, :8] = -9999
+        write_scene(tmp_path / "a.tif", pixels, names=["VV"], nodata=-9999)
+        for size in (10, 50):
+            batch = TileSource(path=str(tmp_path), tile=size, sampling="whole").batch(np.arange(1))
+            assert batch.valid is not None
+            seen = batch.valid[0, 0]
+            assert (batch.pixels[0, 0, 0][seen] == 100).all()
+            assert seen.float().mean().item() == pytest.approx(0.6)
+
+    def test_an_encoder_of_cut_tiles_is_judged_on_whole_scenes(self, scene: Path, tmp_path: Path) -> None:
+        """As a labelled set of a recipe: the spec says how tiles were cut, and the set says `whole`."""
+        spec = TileSource(path=str(scene), tile=32).spec
+        folder = tmp_path / "classes"
+        for number, kind in enumerate(("forest", "river")):
+            (folder / kind).mkdir(parents=True)
+            pixels = numbers(reflectances(landscape(16, 16, 5, number), number))
+            write_scene(folder / kind / f"S2A_{number}.tif", pixels, corner=(600_000.0 + 10_000 * number, 5_200_000.0))
+        source = TileSource(path=str(folder), sampling="whole", target="folder", block=16, spec=spec)
+        assert source.batch(np.arange(2)).pixels.shape == (2, 1, 6, 32, 32)
+        assert len(TileSource.reading(folder, source.spec.model_copy(
+            update={"windows": spec.windows.model_copy(update={"sampling": "whole"})}
+        ))) == 2  # fmt: skip
+        with pytest.raises(DataError, match="16 x 16 pixels are fewer than a tile"):
+            TileSource.reading(folder, spec)
+
+    def test_points_and_maps_are_for_tiles(self, scene: Path, tmp_path: Path) -> None:
+        points = tmp_path / "points.csv"
+        points.write_text("x,y,kind\n600100,5199900,a\n")
+        with pytest.raises(DataError, match="has one label, its folder's"):
+            TileSource(path=str(scene), tile=16, sampling="whole", target=str(points), target_column="kind")

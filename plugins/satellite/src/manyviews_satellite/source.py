@@ -29,7 +29,7 @@ from manyviews_satellite.reader import TileReader
 from manyviews_satellite.reading.options import Clouds, options
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.reading.scenes import find_scenes
-from manyviews_satellite.spec import TileSpec, Windows
+from manyviews_satellite.spec import Sampling, TileSpec, Windows
 from manyviews_satellite.statistics import statistics
 from manyviews_satellite.survey import survey
 from manyviews_satellite.targets import Map
@@ -60,7 +60,8 @@ class TileSource(Source):
         tile: Rows and columns of a tile.
         stride: Steps of a grid of tiles; null: `tile`. With a map as the target, pixels between labelled ones (null: 4).
         sampling: `grid`: tiles side by side; `blocks`: jittered crops of stored blocks, each block read once, the fastest;
-            `random`: windows anywhere.
+            `random`: windows anywhere; `whole`: each scene is one sample, resampled to `tile` x `tile` pixels, as scene
+            classification is compared, whatever size the encoder was trained on (so it may be said of labelled sets, too).
         tiles: With `random`, how many in all; null: as many as cover the area.
         crops: With `blocks`, how many of each region of blocks; null: as many as cover it.
         min_valid: Least share of valid pixels of a tile.
@@ -103,7 +104,7 @@ class TileSource(Source):
         clouds: Clouds = "keep",
         tile: PositiveInt = 96,
         stride: PositiveInt | None = None,
-        sampling: Literal["grid", "blocks", "random"] = "grid",
+        sampling: Sampling = "grid",
         tiles: PositiveInt | None = None,
         crops: PositiveInt | None = None,
         min_valid: Share = 0.5,
@@ -137,11 +138,18 @@ class TileSource(Source):
             names = tuple(dict.fromkeys(band.name for band in spec.bands))
             own = {"use": names, "partial": True, "assumed": spec.bands[0].sensor}
             reading, windows = spec.reading.model_copy(update=own), spec.windows
+            if sampling == "whole":
+                windows = windows.model_copy(update={"sampling": "whole"})
         wanted = target or (spec.target if spec is not None and spec.target == "folder" else None)
         in_folder = dense and wanted is not None and not Path(wanted).expanduser().is_file()
         goal = None
         if wanted is not None and not in_folder:
             goal = read_target(wanted, target_kind, target_column, windows.stride or 4, ignore)
+        if windows.sampling == "whole" and (dense or (goal is not None and goal.places is not None)):
+            raise DataError(
+                "data.sampling: a scene that is one sample has one label, its folder's (data.target=folder); points, maps and "
+                "masks are for tiles that are cut"
+            )
         over, goal = (goal, None) if dense else (None, goal)
         if in_folder:
             reading = reading.model_copy(update={"masks": wanted})
@@ -197,8 +205,10 @@ class TileSource(Source):
 
     @classmethod
     def reading(cls, data: Any, spec: TileSpec) -> TileSource:  # type: ignore[override]  # this domain's own spec
-        """New images, all of their ground: tiles side by side, whatever way training cut them."""
-        windows = spec.windows.model_copy(update={"sampling": "grid"})
+        """New images, all of their ground: tiles side by side, whatever way training cut them; whole scenes stay whole."""
+        windows = spec.windows
+        if windows.sampling != "whole":
+            windows = windows.model_copy(update={"sampling": "grid"})
         source = cls(path=data, spec=spec.model_copy(update={"windows": windows}))
         source.spec = spec
         return source

@@ -10,6 +10,7 @@ from manyviews.source import Spec
 from manyviews_satellite.reading.options import Options
 
 Part = Literal["whole", "real", "imaginary"]
+Sampling = Literal["grid", "blocks", "random", "whole"]
 
 
 class Band(BaseModel):
@@ -40,7 +41,7 @@ class Windows(BaseModel):
     tile: int
     """Rows and columns of a tile, in pixels."""
     stride: int | None = None
-    sampling: Literal["grid", "blocks", "random"] = "grid"
+    sampling: Sampling = "grid"
     tiles: int | None = None
     crops: int | None = None
     min_valid: float = 0.5

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from manyviews.errors import DataError
 from manyviews_satellite.reading.scene import Scene, Valid
+from manyviews_satellite.reading.whole import whole
 from manyviews_satellite.spec import Windows
 from manyviews_satellite.tiles import Numbers, Tiles, cut, regions_of
 from manyviews_satellite.validity import valid_mask, valid_shares
@@ -38,6 +39,7 @@ def survey(scenes: Sequence[Scene], windows: Windows, centres: Centres | None) -
     for number, scene in enumerate(scenes):
         random = np.random.default_rng([windows.seed, 11, number])
         try:
+            scene = whole(scene, windows.tile) if windows.sampling == "whole" else scene
             row, col, region, label = _tiles(scene, windows, random, area, centres)
             mask = valid_mask(scene) if scene.checked or _reaches_out(scene, row, col, windows.tile) else None
             if mask is None and scene.checked:

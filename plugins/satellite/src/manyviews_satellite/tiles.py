@@ -84,7 +84,7 @@ def cut(scene: Scene, windows: Windows, random: np.random.Generator, area: int) 
         )
     if windows.sampling == "random":
         return _anywhere(scene, windows, random, area)
-    return _grid(scene, windows) if windows.sampling == "grid" else _crops(scene, windows, random)
+    return _crops(scene, windows, random) if windows.sampling == "blocks" else _grid(scene, windows)
 
 
 def region_size(scene: Scene, tile: int) -> tuple[int, int]:
