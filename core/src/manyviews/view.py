@@ -7,7 +7,7 @@ generator, so that a seeded run repeats exactly and views cost no per-sample Pyt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,13 @@ class ViewGenerator(nn.Module, ABC):
         """The layout of a batch that is another one than `forward` was given: crops, other clips, fewer nodes."""
         assert self._cut is not None, "the core binds view generators to an encoder before it uses them"
         return self._cut(batch)
+
+    turns: Sequence[float] = ()
+    """Shares of the run from which views are of another kind, and must be tried before it begins."""
+
+    def progress(self, share: float) -> None:
+        """Called by the core before each step with the share of the run that is done, for views that begin easily. What it sets
+        is a function of `share` alone, so that a resumed run goes on as it was. Never called: as at the end of a run."""
 
     @abstractmethod
     def forward(self, batch: OwnBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:

@@ -345,6 +345,18 @@ class TestWholeScenes:
         with pytest.raises(DataError, match="16 x 16 pixels are fewer than a tile"):
             TileSource.reading(folder, spec)
 
+    def test_a_labelled_set_may_have_its_bands_in_another_order(self, scene: Path, tmp_path: Path) -> None:
+        spec = TileSource(path=str(scene), tile=32).spec
+        pixels = numbers(reflectances(landscape(32, 32, 5, 0), 0))
+        (tmp_path / "forest").mkdir()
+        write_scene(tmp_path / "forest" / "a.tif", pixels[::-1], names=None)
+        order = ["B12", "B11", "B8", "B4", "B3", "B2"]
+        source = TileSource(path=str(tmp_path / "forest"), bands=order, sampling="whole", target="folder", splits={}, spec=spec)
+        batch = source.batch(np.arange(1))
+        own = batch.pixels[0, 0, list(np.argsort(batch.bands))]
+        assert np.array_equal(own, pixels)
+        assert [spec.bands[band].name for band in sorted(batch.bands)] == ["B2", "B3", "B4", "B8", "B11", "B12"]
+
     def test_points_and_maps_are_for_tiles(self, scene: Path, tmp_path: Path) -> None:
         points = tmp_path / "points.csv"
         points.write_text("x,y,kind\n600100,5199900,a\n")

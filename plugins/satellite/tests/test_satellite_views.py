@@ -231,3 +231,58 @@ def test_a_raster_is_of_one_scene(run: Path, tmp_path: Path, capsys: pytest.Capt
     assert command(["embed", str(run), str(tmp_path), "-o", str(tmp_path / "x.tif"), "--device", "cpu"]) != 0
     assert "a GeoTIFF is of one scene, and these data hold 2" in capsys.readouterr().err
     assert not (tmp_path / "x.tif").exists()
+
+
+class TestCurriculum:
+    def views(self, **more: object) -> tuple[Augment, PatchTransformer]:
+        views = Augment(spec(), frequencies=(8, 12, 16), stages=(0.5, 0.75), **more)  # type: ignore[arg-type]
+        encoder = PatchTransformer(spec(), width=16, depth=1, heads=2, patch=4)
+        views.bind(encoder.layout)
+        return views, encoder
+
+    @pytest.mark.parametrize(("share", "side"), [(0.0, 8), (0.49, 8), (0.5, 12), (0.75, 16), (0.99, 16)])
+    def test_views_are_shown_on_ever_more_pixels(self, share: float, side: int) -> None:
+        views, encoder = self.views(locals=1, local_size=8)
+        tiles = batch(valid=True)
+        views.progress(share)
+        one, _, local = views(tiles, encoder.layout(tiles), seed())
+        assert one.batch.pixels.shape[-2:] == (side, side)
+        assert one.layout.grid[-2:] == (side // 4, side // 4)  # type: ignore[index]
+        assert local.batch.pixels.shape[-1] == 8, "crops of a student alone are small already"
+        assert one.batch.valid is not None
+        assert not one.batch.pixels.permute(0, 1, 3, 4, 2)[~one.batch.valid].any()
+
+    def test_augmentations_grow_from_nothing(self) -> None:
+        views, encoder = self.views(growing=True, crop=(1.0, 1.0), turn=False, jitter=0.5, noise=0.1)
+        tiles = batch()
+        views.curriculum = ()
+        distances = []
+        for share in (0.0, 0.3, 1.0):
+            views.progress(share)
+            seen = views(tiles, encoder.layout(tiles), seed())[0].batch.pixels
+            distances.append(float((seen - tiles.pixels).abs().mean()))
+        assert distances[0] < 1e-6
+        assert distances[0] < distances[1] < distances[2]
+
+    def test_a_run_tells_its_views_how_far_it_is_and_tries_all_stages_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene = write_scene(tmp_path / "S2A_20200601.tif", numbers(reflectances(landscape(48, 48, 5, 0), 0)))
+        told: list[float] = []
+        own = Augment.progress
+        monkeypatch.setattr(Augment, "progress", lambda views, share: (told.append(share), own(views, share)))
+        sections = {
+            "data": {"path": str(scene), "tile": 16},
+            "encoder": {"width": 8, "stages": 2, "blocks": 1},
+            "train": {"steps": 4, "epochs": None, "batch_size": 4, "folder": str(tmp_path / "runs")},
+            "evaluate": [],
+            "track": None,
+        }
+        pretrain("satellite/vicreg_curriculum", **sections, views={"frequencies": [8, 12, 16]})
+        assert told == [0.0, 0.6, 0.8, 0.0, 0.25, 0.5, 0.75]
+        with pytest.raises(UserError, match=r"views.*10 x 10"):
+            pretrain("satellite/vicreg_curriculum", **sections, views={"frequencies": [8, 10, 16]})
+
+    def test_stages_and_sizes_must_agree(self) -> None:
+        with pytest.raises(UserError, match=r"2 sizes need 1 ascending shares of the run as views.stages.*0.6, 0.8"):
+            Augment(spec(), frequencies=(8, 12))

@@ -44,6 +44,9 @@ class Learner(nn.Module, ABC):
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of a batch; its metrics are noted."""
 
+    def begin(self, share: float) -> None:
+        """Tell what changes as the run goes on (a curriculum of views), before the step at this share of the run."""
+
     def follow(self, share: float) -> None:
         """Move what follows the learning weights (an EMA teacher), after the step at this share of the run."""
 

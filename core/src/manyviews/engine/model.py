@@ -99,6 +99,10 @@ class Model(Learner):
         step.losses = [loss.value for loss in losses]
         return total
 
+    def begin(self, share: float) -> None:
+        for term in self.each_term:
+            term.views.progress(share)
+
     def follow(self, share: float) -> None:
         if self._following:
             self.lead(momentum(self.pace.momentum, self.pace.final_momentum, share, self.pace.schedule))

@@ -264,7 +264,9 @@ def _rehearse(recipe: Recipe, source: Source, order: Order, model: Model) -> Non
         )
     for term in model.each_term:
         with keyed(term.key.removesuffix("objective") + "views"):
-            term.views(batch, layout, torch.Generator().manual_seed(0))
+            for share in (0.0, *term.views.turns):
+                term.views.progress(share)
+                term.views(batch, layout, torch.Generator().manual_seed(0))
 
 
 def prepare(source: Source, order: Order, model: Model) -> None:

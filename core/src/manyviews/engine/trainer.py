@@ -118,6 +118,7 @@ class Trainer:
         """One update of the weights and of the teacher."""
         recipe = self.recipe
         set_step(self.wrapped.optimizer, recipe.optim, self.step, self.steps)
+        self.plain.begin(self.step / self.steps)
         alone = batches if self.mgda else batches[:-1]  # MGDA brings the processes' gradients together itself
         for number, batch in enumerate(alone):
             with self.wrapped.alone():

@@ -83,7 +83,8 @@ class TileSource(Source):
         memory: Gigabytes of read blocks kept.
         on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
         seed: Of jittered crops, random windows, other dates, and the tiles fitted on.
-        spec: A fitted spec: read as it says and fit nothing.
+        spec: A fitted spec: read as it says and fit nothing. What is said of the files (`bands`, `sensor`, `axes`, `nodata`,
+            `scale`, `offset`, `crs`) goes before it; tiles are as it says, but for `sampling: whole`.
     """
 
     spec: TileSpec
@@ -136,8 +137,11 @@ class TileSource(Source):
         )  # fmt: skip
         if spec is not None:
             names = tuple(dict.fromkeys(band.name for band in spec.bands))
+            # What is said of other files (a labelled set) holds for those; which bands are read, the encoder says.
+            files = reading.model_dump(include={"bands", "sensor", "axes", "nodata", "scale", "offset", "crs"})
+            said = {key: value for key, value in files.items() if value is not None}
             own = {"use": names, "partial": True, "assumed": spec.bands[0].sensor}
-            reading, windows = spec.reading.model_copy(update=own), spec.windows
+            reading, windows = spec.reading.model_copy(update=said | own), spec.windows
             if sampling == "whole":
                 windows = windows.model_copy(update={"sampling": "whole"})
         wanted = target or (spec.target if spec is not None and spec.target == "folder" else None)

@@ -82,7 +82,7 @@ TRIAL = Trial(
         },
         "satellite/augment": {
             "local": {"locals": 1, "local_size": 8, "drop_bands": 0.4},
-            "styled": {"style": [0.1, 0.3], "frequencies": 8, "dates": "one"},
+            "styled": {"style": [0.1, 0.3], "frequencies": [8, 12, 16], "growing": True, "dates": "one"},
         },
         "satellite/group_mask": {"groups": {"by": "group", "share": 0.5}},
     },

@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from torch.nn import functional as F
 
 from manyviews.errors import UserError
 from manyviews.layout import Layout
@@ -45,7 +46,10 @@ class Augment(ViewGenerator):
         dates: Where a sample has several: `all` in each view, or `one` each, another for each view (seasonal pairs).
         style: Range of the share of the spectrum whose amplitudes are taken from one tile for all, another one for each view
             (batch styles standardisation, Scalbert et al. 2023); null: each tile's own.
-        frequencies: Show a view by its low frequencies alone, on so many pixels (EfficientTrain, Wang et al. 2023); null: all.
+        frequencies: Show global views by their low frequencies alone, on so many rows and columns (EfficientTrain, Wang et al.
+            2023); a list: on ever more, one number for each stage of the run; null: all.
+        stages: Shares of the run at which another stage of `frequencies` begins.
+        growing: Let `jitter` and `noise` grow from 0 over the run, EfficientTrain's other half.
     """
 
     gives = frozenset({Trait.SEVERAL_VIEWS})
@@ -68,7 +72,9 @@ class Augment(ViewGenerator):
         drop_bands: Chance = 0.0,
         dates: Literal["all", "one"] = "all",
         style: tuple[Share, Share] | None = None,
-        frequencies: PositiveInt | None = None,
+        frequencies: PositiveInt | tuple[PositiveInt, ...] | None = None,
+        stages: tuple[Share, ...] = (0.6, 0.8),
+        growing: bool = False,
     ) -> None:
         super().__init__()
         refuse_descending(crop=crop, local_crop=local_crop)
@@ -79,10 +85,16 @@ class Augment(ViewGenerator):
                     "views.metres: these images have no place on the ground, so a pixel's size is not known; use `crop`"
                 )
         self.spec, self.metres, self.turn, self.jitter, self.noise = spec, metres, turn, jitter, noise
-        self.drop_bands, self.dates, self.style, self.frequencies = drop_bands, dates, style, frequencies
+        self.drop_bands, self.dates, self.style, self.growing = drop_bands, dates, style, growing
+        self.curriculum = _curriculum(frequencies, stages)
+        self.turns = tuple(start for start, _ in self.curriculum[1:])
+        self.share = 1.0
         whole = size or spec.windows.tile
         self.plan = [("global", whole, crop)] * globals
         self.plan += [("local", local_size or max(whole // 2, 1), local_crop)] * locals
+
+    def progress(self, share: float) -> None:
+        self.share = share
 
     def forward(self, batch: TileBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         standard = batch.standardised(self.spec)
@@ -103,16 +115,20 @@ class Augment(ViewGenerator):
         pixels = batch.pixels
         if self.style is not None:
             pixels = self._one_style(pixels, generator)
-        pixels = jittered(pixels, self.jitter, self.noise, generator)
-        if self.frequencies is not None and role == "global":
-            small = (self.frequencies, self.frequencies)
-            images = low_frequencies(rearrange(pixels, "b d c h w -> (b d) c h w"), small)
-            pixels = rearrange(images, "(b d) c h w -> b d c h w", d=batch.dates)
-            batch = replace(batch, valid=None, metres=batch.metres * (size / self.frequencies))
+        strength = self.share if self.growing else 1.0
+        pixels = jittered(pixels, strength * self.jitter, strength * self.noise, generator)
         if batch.valid is not None:
             pixels = torch.where(batch.valid[:, :, None], pixels, pixels.new_zeros(()))
         batch = replace(batch, pixels=pixels)
+        side = self._frequencies(size) if role == "global" else size
+        if side < size:
+            batch = _reduced(batch, side)
         return batch if not self.drop_bands else batch.with_bands(self._kept(len(batch.bands), generator))
+
+    def _frequencies(self, size: int) -> int:
+        """Rows and columns that a view of `size` is shown on now."""
+        chosen = [side for start, side in self.curriculum if start <= self.share]
+        return min(chosen[-1], size) if chosen else size
 
     def _sides(
         self, batch: TileBatch, role: str, share: tuple[float, float], generator: torch.Generator
@@ -139,6 +155,34 @@ class Augment(ViewGenerator):
         chances = [host_uniform(generator) for _ in range(bands)]
         kept = [band for band, chance in enumerate(chances) if chance >= self.drop_bands]
         return kept or [chances.index(max(chances))]
+
+
+def _curriculum(frequencies: int | tuple[int, ...] | None, stages: tuple[float, ...]) -> tuple[tuple[float, int], ...]:
+    """From which share of the run how many pixels are shown; nothing: all of them.
+
+    Raises:
+        UserError: Stages that do not ascend, or another number of them.
+    """
+    if frequencies is None:
+        return ()
+    if isinstance(frequencies, int):
+        return ((0.0, frequencies),)
+    if len(frequencies) != len(stages) + 1 or list(stages) != sorted(set(stages)):
+        raise UserError(
+            f"views.frequencies: {len(frequencies)} sizes need {len(frequencies) - 1} ascending shares of the run as "
+            f"views.stages, at which the next begins; given: {', '.join(f'{stage:g}' for stage in stages) or 'none'}"
+        )
+    return tuple(zip((0.0, *stages), frequencies, strict=True))
+
+
+def _reduced(batch: TileBatch, side: int) -> TileBatch:
+    """By its low frequencies on `side` x `side` pixels; valid where half of what a pixel covers was."""
+    images = low_frequencies(rearrange(batch.pixels, "b d c h w -> (b d) c h w"), (side, side))
+    pixels, valid = rearrange(images, "(b d) c h w -> b d c h w", d=batch.dates), None
+    if batch.valid is not None:
+        valid = F.interpolate(batch.valid.float(), size=(side, side), mode="area") > 0.5
+        pixels = torch.where(valid[:, :, None], pixels, pixels.new_zeros(()))
+    return replace(batch, pixels=pixels, valid=valid, metres=batch.metres * (batch.pixels.shape[-1] / side))
 
 
 def jittered(
