@@ -140,7 +140,7 @@ def test_structural_similarity_is_the_librarys() -> None:
     assert ssim(noisy, clean) == pytest.approx(wanted, abs=0.03)  # the library leaves the edges out
 
 
-def test_it_takes_speckle_away_and_writes_the_scene(tmp_path: Path) -> None:
+def test_it_takes_speckle_away_writes_the_scene_and_tells_how_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clean = np.full((96, 80), 2500.0)
     clean[:, 40:] = 400.0
     folder = tmp_path / "slc"
@@ -155,7 +155,8 @@ def test_it_takes_speckle_away_and_writes_the_scene(tmp_path: Path) -> None:
         optim={"lr": 5e-3},
         track=None,
     )
-    output = despeckle(run.folder, str(folder / "S1A_VV_0.tif"), tmp_path / "clean.tif", device="cpu")
+    known, output = write_scene(tmp_path / "known.tif", np.sqrt(clean)[None], names=["VV"], crs=None), tmp_path / "out.tif"
+    told = despeckle(run.folder, str(folder / "S1A_VV_0.tif"), output, clean=known, device="cpu")["VV"]
     with rasterio.open(output) as file, rasterio.open(folder / "S1A_VV_0.tif") as noisy:
         amplitude, before = file.read(1), np.abs(noisy.read(1))
         assert file.shape == noisy.shape
@@ -163,6 +164,18 @@ def test_it_takes_speckle_away_and_writes_the_scene(tmp_path: Path) -> None:
     truth = np.sqrt(clean)
     assert psnr(amplitude, truth) > psnr(before, truth) + 4
     assert enl(amplitude[:, 4:36] ** 2) > 4 * enl(before[:, 4:36] ** 2)
+    assert told["ratio_mean"] == pytest.approx(ratio_mean(before.astype(float) ** 2, amplitude.astype(float) ** 2), rel=1e-5)
+    assert told["psnr_after"] == pytest.approx(psnr(amplitude, truth), rel=1e-5)
+    assert told["psnr_before"] == pytest.approx(psnr(before, truth), rel=1e-5)
+    assert told["ssim_after"] > told["ssim_before"]
+    assert told["enl_before"] < 2 < 8 < told["enl_after"]
+    assert told["ratio_variance"] == pytest.approx(np.var(before.astype(float) ** 2 / amplitude.astype(float) ** 2), rel=1e-4)
+    other = write_scene(tmp_path / "other.tif", np.ones((1, 8, 8)), names=["VV"], crs=None)
+    with pytest.raises(UserError, match="holds 1 x 8 x 8 numbers, and the scene 1 x 96 x 80"):
+        despeckle(run.folder, str(folder / "S1A_VV_0.tif"), output, clean=other, device="cpu")
+    words = [str(run.folder), str(folder / "S1A_VV_0.tif"), "-o", str(output), "--device", "cpu"]
+    assert main(words) == 0
+    assert "VV: ratio_mean " in capsys.readouterr().out
     assert main([str(run.folder), str(tmp_path / "none.tif"), "-o", str(tmp_path / "x.tif"), "--device", "cpu"]) == 2
 
 

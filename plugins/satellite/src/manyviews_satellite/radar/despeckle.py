@@ -20,9 +20,11 @@ from manyviews.engine.load import load_trained
 from manyviews.errors import UserError
 from manyviews.view import View
 from manyviews_satellite.batch import TileBatch
+from manyviews_satellite.radar.judge import Judge, beside_clean
 from manyviews_satellite.radar.merlin import reflectivity
 from manyviews_satellite.radar.parts import MerlinParts, OtherPart
-from manyviews_satellite.reading.pixels import Window
+from manyviews_satellite.reading.header import read_header
+from manyviews_satellite.reading.pixels import Window, read_pixels
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.spec import TileSpec
@@ -100,17 +102,22 @@ def _batch(scene: Scene, pixels: np.ndarray, valid: np.ndarray) -> TileBatch:
     )
 
 
-def despeckle(run: Path, scene: str, output: Path, *, device: str = "auto") -> Path:
+def despeckle(
+    run: Path, scene: str, output: Path, *, clean: Path | None = None, device: str = "auto"
+) -> dict[str, dict[str, float]]:
     """A scene's amplitude without speckle, one band a polarisation, as a GeoTIFF on the scene's grid.
+
+    Returns the measures of each polarisation (`judge.Judge`, and `beside_clean` where there is one).
 
     Args:
         run: A run or checkpoint folder of `satellite/merlin`.
         scene: A single-look complex image.
         output: Where the GeoTIFF goes.
+        clean: A raster of the amplitude without speckle, a band for each polarisation, where it is known (simulations).
         device: Where the net works.
 
     Raises:
-        UserError: No run of MERLIN, or not one such scene.
+        UserError: No run of MERLIN, or not one such scene, or a clean one of another size.
     """
     trained = load_trained(run, device=device)  # type: ignore[arg-type]
     encoder, spec = trained.encoder, trained.spec
@@ -121,6 +128,8 @@ def despeckle(run: Path, scene: str, output: Path, *, device: str = "auto") -> P
         raise UserError(found.refused[0] if found.refused else f"{scene}: holds {len(found.scenes)} scenes; name one of them")
     one = found.scenes[0]
     names = [band.name for band in one.bands[::2]]
+    truth = None if clean is None else _clean(clean, one, len(names))
+    judges = {name: Judge() for name in names}
     profile = {
         "driver": "GTiff", "height": one.grid.rows, "width": one.grid.cols, "count": len(names), "dtype": "float32",
         "nodata": float("nan"), "tiled": True, "compress": "deflate", "BIGTIFF": "IF_SAFER",
@@ -131,7 +140,35 @@ def despeckle(run: Path, scene: str, output: Path, *, device: str = "auto") -> P
         file.descriptions = tuple(f"{name} amplitude, despeckled" for name in names)
         for (row, col, height, width), intensity in Despeckler(encoder).scene(one):
             file.write(np.sqrt(intensity), window=rasterio.windows.Window(col, row, width, height))
-    return beside.replace(output)
+            for judge, before, after in zip(
+                judges.values(), _intensity(one, (row, col, height, width)), intensity, strict=True
+            ):
+                judge.take(before, after)
+    beside.replace(output)
+    told = {name: judge.told() for name, judge in judges.items()}
+    if truth is not None:
+        with rasterio.open(output) as file:
+            after = file.read().astype(np.float64)
+        before = np.sqrt(_intensity(one, (0, 0, one.grid.rows, one.grid.cols)))
+        for number, name in enumerate(names):
+            told[name] |= beside_clean(before[number], after[number], truth[number])
+    return told
+
+
+def _intensity(scene: Scene, window: Window) -> Float[np.ndarray, "polarisations rows cols"]:
+    """Of the single-look image itself."""
+    parts = scene.read(window)[0].astype(np.float64) * np.array(scene.scaling[0])[:, None, None]
+    found: np.ndarray = parts[::2] ** 2 + parts[1::2] ** 2
+    return found
+
+
+def _clean(path: Path, scene: Scene, polarisations: int) -> Float[np.ndarray, "polarisations rows cols"]:
+    header = read_header(str(path))
+    size = (header.bands, header.grid.rows, header.grid.cols)
+    if size != (polarisations, scene.grid.rows, scene.grid.cols):
+        wanted = (polarisations, scene.grid.rows, scene.grid.cols)
+        raise UserError(f"{path}: holds {' x '.join(map(str, size))} numbers, and the scene {' x '.join(map(str, wanted))}")
+    return read_pixels(header, list(range(1, polarisations + 1)), (0, 0, *size[1:])).astype(np.float64)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -140,13 +177,17 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="a run or checkpoint folder")
     parser.add_argument("scene", help="a single-look complex image")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the GeoTIFF of amplitudes to be written")
+    parser.add_argument("--clean", type=Path, help="the amplitude without speckle, where it is known: PSNR and SSIM are told")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args(words)
     try:
-        print(despeckle(given.run, given.scene, given.output, device=given.device))
+        told = despeckle(given.run, given.scene, given.output, clean=given.clean, device=given.device)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    print(given.output)
+    for name, measures in told.items():
+        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in measures.items()))
     return 0
 
 
