@@ -84,16 +84,17 @@ def our_epochs(files: list[str], place: Path) -> Iterator[torch.Tensor | None]:
     source = VolumeSource(path=listed(files, place), crop=SIDE, crops=64, cache=str(place / "manyviews"))
     count, random, generator = len(files), np.random.default_rng(0), torch.Generator().manual_seed(0)
     turned, plain = Moves(rotate=DEGREES, scale=(1 - STRETCH, 1 + STRETCH)), Moves()
+
+    def views(batch: Any) -> torch.Tensor:
+        half = len(batch) // 2  # the order is random, so that any half will do
+        halves = zip(split(batch, half), (turned, plain), strict=True)
+        x = torch.cat([moved(part, moves, generator).voxels for part, moves in halves])
+        return intensity.sometimes(x, intensity.noisy(x, NOISE, generator), 0.5, generator)
+
     while True:
         order = random.permutation(count) + count * random.integers(0, 64, count)
         for start in range(0, count, BATCH):
-            batch = source.batch(order[start : start + BATCH]).scaled()
-            half = len(batch) // 2  # the order is random, so that any half will do
-            parts = [
-                moved(part, moves, generator).voxels for part, moves in zip(split(batch, half), (turned, plain), strict=True)
-            ]
-            x = torch.cat(parts)
-            yield intensity.sometimes(x, intensity.noisy(x, NOISE, generator), 0.5, generator)
+            yield views(source.batch(order[start : start + BATCH]).scaled())
         yield None
 
 

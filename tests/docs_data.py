@@ -5,6 +5,7 @@ Each is made of what its domain is tried on (`Domain.trial`), in a second or two
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,14 +70,42 @@ def satellite(folder: Path) -> dict[str, Any]:
 
 
 def medical(folder: Path) -> dict[str, Any]:
-    """scans/ and new_scans/: folders of volumes; labelled/scans.csv: a manifest with segmentations, of 30 patients."""
+    """scans/ and new_scans/: folders of volumes, new_scan.nii.gz one of them; labelled/scans.csv: a manifest with
+    segmentations, of 30 patients; Task10_Organs/, Dataset010_Organs/, bids/: the first of them as other tools have them."""
     from manyviews_medical.phantom import write_phantoms
 
     write_phantoms(folder / "labelled", 60, (20, 20, 18))
     trial("medical", "volumes", folder / "new_scans")
+    shutil.copy(folder / "new_scans" / "case000_image.nii.gz", folder / "new_scan.nii.gz")
+    volumes_in_layouts(folder / "labelled", folder)
     wanted = trial("medical", "volumes", folder / "scans")
     data = {name: value for name, value in wanted["data"].items() if name != "target"}  # a folder says nothing to predict
     return {**wanted, "data": data}
+
+
+def volumes_in_layouts(given: Path, folder: Path) -> None:
+    """Four labelled volumes in the layouts of other tools."""
+    names = ("background", "body", "liver", "spine", "kidney")
+    msd, nnunet, bids = folder / "Task10_Organs", folder / "Dataset010_Organs", folder / "bids"
+    listed = []
+    for number in range(4):
+        image, label = (given / f"case{number:03d}_{kind}.nii.gz" for kind in ("image", "label"))
+        subject = f"sub-{number:02d}"
+        for source, place in (
+            (image, msd / "imagesTr" / f"case{number}.nii.gz"),
+            (label, msd / "labelsTr" / f"case{number}.nii.gz"),
+            (image, nnunet / "imagesTr" / f"case{number}_0000.nii.gz"),
+            (label, nnunet / "labelsTr" / f"case{number}.nii.gz"),
+            (image, bids / subject / "anat" / f"{subject}_T1w.nii.gz"),
+            (label, bids / "derivatives" / "organs" / subject / "anat" / f"{subject}_dseg.nii.gz"),
+        ):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, place)
+        listed.append({part: f"{part}sTr/case{number}.nii.gz" for part in ("image", "label")})
+    told = {"modality": {"0": "MRI"}, "labels": {str(n): name for n, name in enumerate(names)}, "training": listed}
+    (msd / "dataset.json").write_text(json.dumps(told))
+    told = {"channel_names": {"0": "T1"}, "labels": {name: n for n, name in enumerate(names)}, "file_ending": ".nii.gz"}
+    (nnunet / "dataset.json").write_text(json.dumps(told))
 
 
 def names_python(page: str) -> dict[str, Any]:

@@ -10,7 +10,19 @@ from torch.testing import assert_close
 
 from manyviews.errors import UserError
 from manyviews.objectives.soft_dice import soft_dice
+from manyviews_medical.objectives.alice import Alignment
 from manyviews_medical.objectives.global_local import contrast, local_contrast, who
+from manyviews_medical.objectives.graph_matching import (
+    SINKHORN,
+    Affinities,
+    balanced,
+    edges,
+    implicit,
+    likest,
+    marginals,
+    mistaken,
+    nearest,
+)
 from manyviews_medical.objectives.swin_ssl import Turned, contrast_error, filling_error, rotation_error
 from manyviews_medical.objectives.voco import alike, assignment, near_and_far
 from manyviews_medical.objectives.volume_fusion import FusionMap, fusion_loss, refuse_other_steps
@@ -154,6 +166,110 @@ def test_contrasts_at_collapse_are_the_logarithm_of_the_candidates() -> None:
     assert_close(contrast(z, z, positive, negative, 0.1), torch.full((8,), math.log(7), dtype=torch.float64))
     flat = torch.ones(1, 3, 8, 8, dtype=torch.float64)
     assert_close(local_contrast([flat, flat], 4, 0.1).item(), math.log(4 + 3))
+
+
+def softmax(values: list[float]) -> list[float]:
+    most = max(values)
+    powers = [math.exp(value - most) for value in values]
+    return [power / sum(powers) for power in powers]
+
+
+def test_alignment_longhand() -> None:
+    torch.manual_seed(0)
+    layer, asked, tokens = Alignment(4, 3, 2).double().requires_grad_(False), randn(1, 2, 4), randn(1, 3, 3, seed=1)
+    query, both = asked[0] @ layer.query.weight.T, tokens[0] @ layer.content.weight.T
+    for place in range(2):
+        read: list[float] = []
+        for head in (slice(0, 2), slice(2, 4)):
+            keys, values = both[:, :4][:, head], both[:, 4:][:, head]
+            share = softmax([float(query[place, head] @ key) / math.sqrt(2) for key in keys])
+            read += [sum(s * float(v[c]) for s, v in zip(share, values, strict=True)) for c in range(2)]
+        x = asked[0, place] + torch.tensor(read, dtype=torch.float64) @ layer.join.weight.T
+        x = (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt()
+        x = x + layer.feed[2](layer.feed[0](x).clamp(min=0))
+        x = (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt()
+        assert_close(layer(asked, tokens)[0, place], x)
+
+
+def affinities(nodes: int = 4, near: int = 2) -> Affinities:
+    one, two = randn(nodes, 3), randn(nodes, 3, seed=1)
+    left, right = nearest(one, near), nearest(two, near)
+    cosine = torch.einsum("imf,anf->iman", edges(one, left), edges(two, right))
+    return Affinities(randn(nodes, nodes, seed=2).requires_grad_(), cosine.detach().requires_grad_(), left, right)
+
+
+def longhand_marginals(nodes: torch.Tensor, given: Affinities, second: float, temperature: float, rounds: int) -> torch.Tensor:
+    def even(scores: list[list[float]]) -> list[list[float]]:
+        match = [[math.exp(value) for value in row] for row in scores]
+        for _ in range(SINKHORN):
+            match = [[value / sum(row) for value in row] for row in match]
+            sums = [sum(row[a] for row in match) for a in range(len(match))]
+            match = [[value / total for value, total in zip(row, sums, strict=True)] for row in match]
+        return match
+
+    count, near = len(nodes), given.left.shape[1]
+    match = even([[float(nodes[i, a]) / temperature for a in range(count)] for i in range(count)])
+    for _ in range(rounds):
+        scores = []
+        for i in range(count):
+            row = []
+            for a in range(count):
+                pull = 0.0
+                for m in range(near):
+                    for n in range(near):
+                        pull += float(given.edges[i, m, a, n]) * match[int(given.left[i, m])][int(given.right[a, n])]
+                row.append((float(nodes[i, a]) + second * pull / near) / temperature)
+            scores.append(row)
+        match = even(scores)
+    return torch.tensor(match, dtype=torch.float64)
+
+
+def test_graph_matching_longhand() -> None:
+    given = affinities()
+    found, match = implicit(given, 0.7, 0.5, 2, 0.3)
+    plain = Affinities(given.nodes.detach(), given.edges.detach(), given.left, given.right)
+    now = longhand_marginals(plain.nodes, plain, 0.7, 0.5, 2)
+    assert_close(match, now)
+    wrong = sum(float(now[i, a]) if i != a else 1 - float(now[i, a]) for i in range(4) for a in range(4))
+    assert_close(found.item(), wrong / 4)
+    moved = given.nodes.detach().clone()
+    for i in range(4):
+        for a in range(4):
+            moved[i, a] += 0.3 if i == a else -0.3
+    then = longhand_marginals(moved, plain, 0.7, 0.5, 2)
+    found.backward()
+    assert_close(given.nodes.grad, (now - then) / (0.3 * 4))
+    for i, m, a, n in ((0, 0, 1, 1), (3, 1, 2, 0), (2, 0, 2, 1)):
+        i2, a2 = int(given.left[i, m]), int(given.right[a, n])
+        pair = [float(match[i, a] * match[i2, a2]) for match in (now, then)]
+        assert_close(given.edges.grad[i, m, a, n].item(), 0.7 * (pair[0] - pair[1]) / 2 / (0.3 * 4))
+
+
+def test_neighbours_and_regions_longhand() -> None:
+    z = randn(5, 3)
+    for node, found in enumerate(nearest(z, 2).tolist()):
+        far = sorted((float((z[node] - z[other]).square().sum()), other) for other in range(5) if other != node)
+        assert found == [other for _, other in far[:2]]
+    one, two = randn(2, 3, 4), randn(2, 3, 4, seed=1)
+    for i in range(2):
+        for a in range(2):
+            each = [[cosine(p, q) for q in two[a]] for p in one[i]]
+            there = sorted((max(row) for row in each), reverse=True)[:2]
+            back = sorted((max(row[q] for row in each) for q in range(3)), reverse=True)[:2]
+            assert_close(likest(one, two, 2)[i, a].item(), (sum(there) + sum(back)) / 4)
+
+
+def test_a_right_matching_is_no_mistake_and_edges_tell_twins_apart() -> None:
+    assert mistaken(torch.eye(3, dtype=torch.float64)).item() == 0
+    alike = balanced(torch.zeros(4, 4, dtype=torch.float64))
+    assert mistaken(alike).item() == pytest.approx(2 * 3 / 4)  # at collapse each is matched to all
+    z = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0], [5.0, 3.0]], dtype=torch.float64)
+    near = nearest(z, 1)
+    cosine_ = torch.einsum("imf,anf->iman", edges(z, near), edges(z, near))
+    given = Affinities(torch.zeros(4, 4, dtype=torch.float64), cosine_, near, near)
+    given.nodes[0, 0] = given.nodes[3, 3] = 0.2  # two are known by themselves, the others by their edges to them
+    first, second = (mistaken(marginals(given, weight, 0.1, 5)) for weight in (0.0, 1.0))
+    assert second < first / 2
 
 
 def test_gradients_are_those_of_finite_differences() -> None:

@@ -6,12 +6,19 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from manyviews.encoding import Encoding
 from manyviews.errors import UserError
+from manyviews.layout import Layout
+from manyviews.lengths import Lengths
+from manyviews.view import View
 from manyviews_medical.batch import VolumeBatch
+from manyviews_medical.patches import cut
 from manyviews_medical.views import intensity
 from manyviews_medical.views.affine import rotations, sampled
 from manyviews_medical.views.boxes import Box, take
+from manyviews_medical.views.correspondence import Correspondence, first_that_agrees, matches, partners
 from manyviews_medical.views.fusion import box_map, grid_map
+from manyviews_medical.views.looks import PLAIN
 from manyviews_medical.views.moves import Moves, Placement, draw, moved
 from manyviews_medical.views.voco import base_starts, overlaps
 
@@ -133,3 +140,66 @@ def test_unknown_voxels_stay_unknown_in_views() -> None:
     assert shown.known is not None
     again = moved(VolumeBatch(known[:, None].float(), None, None), Moves(size=4, flip=()), seeded(1))
     assert torch.equal(shown.known, again.voxels[:, 0] > 0.5)
+
+
+def test_partners_are_of_other_volumes_where_there_are_any() -> None:
+    volume = torch.tensor([0, 0, 1, 2])
+    found = torch.stack([partners(volume, seeded(number)) for number in range(40)])
+    assert (volume[found] != volume).all()
+    assert {tuple(sorted(set(column.tolist()))) for column in found.T} == {(2, 3), (0, 1, 3), (0, 1, 2)}
+    alone = partners(torch.zeros(2, dtype=torch.long), seeded())
+    assert alone.tolist() == [1, 0], "of one volume: its other crop"
+    assert partners(torch.zeros(1, dtype=torch.long), seeded()).tolist() == [0]
+
+
+def test_a_match_is_the_likest_cell_of_the_partner() -> None:
+    tokens = torch.randn(2, 5, 4, generator=seeded(), dtype=torch.float64) + 30.0  # what they share tells nothing
+    query = torch.tensor([[0, 3], [4, 1]])
+    cosine, found = matches(tokens, query, torch.tensor([1, 0]))
+    middle = tokens.reshape(-1, 4).mean(0)
+    for sample in range(2):
+        for number in range(2):
+            asked = tokens[sample, query[sample, number]] - middle
+            each = [float(torch.cosine_similarity(asked, cell - middle, dim=0)) for cell in tokens[1 - sample]]
+            assert int(found[sample, number]) == max(range(5), key=lambda cell: each[cell])
+            assert_close(float(cosine[sample, number]), max(each))
+    tries = torch.tensor([[0.1, 0.8, 0.9], [0.3, 0.6, 0.2], [0.7, 0.9, 0.9]])
+    assert first_that_agrees(tries, 0.7).tolist() == [1, 1, 0]
+
+
+class Brightness(torch.nn.Module):
+    """An encoder whose tokens are the voxels of their patches: a place is known by what it holds."""
+
+    def __init__(self, patch: int) -> None:
+        super().__init__()
+        self.patch, self.none = patch, torch.nn.Parameter(torch.zeros(1))
+        self.width = 2 * patch**3
+
+    def layout(self, batch: VolumeBatch) -> Layout:
+        return Layout(Lengths.equal(len(batch), 64, batch.voxels.device), grid=(4, 4, 4))
+
+    def forward(self, view: View) -> Encoding:
+        tokens = cut(view.batch.voxels, self.patch)
+        return Encoding(tokens, None, view.layout.lengths, view.layout.lengths.mean(tokens))
+
+
+def test_corresponding_crops_show_the_same_anatomy() -> None:
+    """The second volume is the first one, moved by a patch: its crops are found there."""
+    x = torch.rand(1, 2, 16, 16, 16, generator=seeded())
+    both = torch.cat([x, x.roll(4, 2)])
+    views = Correspondence(size=4, looks=PLAIN, tries=4, agree=0.99)
+    views._frozen = [Brightness(4)]  # type: ignore[list-item]
+    views.bind(lambda batch: Layout(Lengths.equal(len(batch), 8, batch.voxels.device), grid=(2, 2, 2)))
+    batch = VolumeBatch(both, None, None, volume=torch.tensor([0, 1]))
+    inside = 0
+    for number in range(20):
+        one, two = views(batch, views.cut(batch), seeded(number))
+        assert one.hidden is not None
+        assert one.hidden.each == 6
+        # Where the other place lies at the edge, its crop is moved inwards and shows a part of it.
+        same = [torch.equal(one.batch.voxels[row], two.batch.voxels[row]) for row in range(2)]
+        inside += sum(same)
+    assert inside > 20
+    views._frozen = []
+    one, two = views(batch, views.cut(batch), seeded())
+    assert not torch.equal(one.batch.voxels, two.batch.voxels), "without an encoder: the same place, whatever is there"

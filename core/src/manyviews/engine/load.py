@@ -81,6 +81,12 @@ def load_trained(place: str | Path, *, teacher: bool = False, device: Device = "
     return Trained(encoder.eval().to(chosen), recipe, spec, manifest)
 
 
+def load_frozen(place: str | Path) -> Encoder:
+    """The encoder of a finished run, to be asked and never trained. Kept in a list, no module registers it: its weights stay in
+    its own checkpoint."""
+    return load_trained(place).encoder.requires_grad_(False)
+
+
 def fit_of(place: Path) -> Path:
     """The best fit of a finetuning's folder; any other folder is itself."""
     if not (place / FINETUNE).is_file() or (place / checkpoint.MANIFEST).is_file():

@@ -59,6 +59,15 @@ def entropy(probabilities: Float[Tensor, "*units prototypes"]) -> Float[Tensor, 
     return pointwise.sum(-1)
 
 
+@torch.no_grad()
+def follow(center: Float[Tensor, "prototypes"], answers: Float[Tensor, "*units prototypes"], momentum: float) -> None:
+    """The centre follows the mean of all processes' teacher logits, in place (Caron 2021, equation 4)."""
+    flat = answers.reshape(-1, answers.shape[-1])
+    count = distributed.total(flat.new_full((), len(flat)))
+    mean = distributed.total(flat.sum(0)) / count
+    center.lerp_(mean.to(center.dtype), 1 - momentum)
+
+
 class DINO(Objective):
     """Self-distillation over prototypes: the student's local and global views match the teacher's global ones.
 
@@ -120,15 +129,8 @@ class DINO(Objective):
             targets = assignments(answers, self.center, self.temperature())
             value = distributed.mean(dino(logits, targets, pairs(len(views), seen), self.student_temperature))
         if self.training:
-            self._update(answers)
+            follow(self.center, answers, self.center_momentum)
+            self.batches.add_(1)
         # Entropies of single assignments and of their mean: log(out) for both, or 0 for both, is collapse.
         mean = targets.mean((0, 1))
         return Loss(value, {"teacher_entropy": entropy(targets).mean(), "mean_entropy": entropy(mean)})
-
-    @torch.no_grad()
-    def _update(self, answers: Float[Tensor, "targets units prototypes"]) -> None:
-        """The centre follows the mean of all processes' teacher logits (Caron 2021, equation 4)."""
-        count = distributed.total(answers.new_full((), answers.shape[0] * answers.shape[1]))
-        mean = distributed.total(answers.sum((0, 1))) / count
-        self.center.lerp_(mean.to(self.center.dtype), 1 - self.center_momentum)
-        self.batches.add_(1)

@@ -215,10 +215,10 @@ class MaskedCodes(Objective):
 
 
 def _labeller(run: str, layer: int | None) -> Encoder:
-    """The encoder of a finished run, frozen. It is not registered: its weights stay in its own checkpoint."""
-    from manyviews.engine.load import load_trained  # the engine stands on objectives, not they on it
+    """The encoder of a finished run, which must give layers where one is asked for."""
+    from manyviews.engine.load import load_frozen  # the engine stands on objectives, not they on it
 
-    encoder = load_trained(run).encoder.requires_grad_(False)
+    encoder = load_frozen(run)
     if layer is not None and Trait.LAYERS not in encoder.offers:
         raise UserError(f"masked_codes: {type(encoder).__name__} of {run} gives no layers; leave `layer` out")
     return encoder

@@ -52,11 +52,12 @@ class VolumeBatch:
         dtype = dtype or (self.voxels.dtype if self.voxels.is_floating_point() else torch.float32)
         shape = (*self.low.shape, *[1] * len(self.space))
         low, high = self.low.to(dtype).reshape(shape), self.high.to(dtype).reshape(shape)
-        voxels = (self.voxels.to(dtype) - low) / (high - low)
+        voxels = self.voxels.to(dtype) - low  # new, so that the rest needs no further copies of a batch
+        voxels.div_(high - low)
         if self.clip:
-            voxels = voxels.clamp(0, 1)
+            voxels.clamp_(0, 1)
         if self.known is not None:
-            voxels = torch.where(self.known[:, None], voxels, 0.0)
+            voxels.masked_fill_(~self.known[:, None], 0.0)
         return replace(self, voxels=voxels, low=None, high=None)
 
     def showing(self, voxels: Float[Tensor, "samples channels *others"], known: Tensor | None = None) -> VolumeBatch:

@@ -30,6 +30,7 @@ def manyviews_domain() -> Domain:
             },
             "views": {
                 "augment": "manyviews_medical.views.augment:Augment",
+                "correspondence": "manyviews_medical.views.correspondence:Correspondence",
                 "fusion": "manyviews_medical.views.fusion:Fusion",
                 "masked": "manyviews_medical.views.masked:Masked",
                 "partitions": "manyviews_medical.views.partitions:Partitions",
@@ -37,7 +38,9 @@ def manyviews_domain() -> Domain:
                 "voco_crops": "manyviews_medical.views.voco:VoCoCrops",
             },
             "objective": {
+                "alice": "manyviews_medical.objectives.alice:Alice",
                 "global_local": "manyviews_medical.objectives.global_local:GlobalLocal",
+                "graph_matching": "manyviews_medical.objectives.graph_matching:GraphMatching",
                 "swin_ssl": "manyviews_medical.objectives.swin_ssl:SwinSSL",
                 "voco": "manyviews_medical.objectives.voco:VoCo",
                 "volume_fusion": "manyviews_medical.objectives.volume_fusion:VolumeFusion",

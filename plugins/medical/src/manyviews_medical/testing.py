@@ -73,6 +73,8 @@ TRIAL = Trial(
         },
         "medical/vit": {"width": 24, "depth": 2, "heads": 2, "patch": 8},
         "medical/global_local": {"width": 4, "out": 8, "local_out": 4, "region": 8},
+        "medical/alice": {"out": 32, "bottleneck": 8, "hidden": 16, **SMALL},
+        "medical/graph_matching": {"out": 8, "near": 2, "regions": 4, "best": 2},
         "medical/voco": {"hidden": 16, "out": 8},
         "medical/partitions": {"parts": 2},
         "medical/unet": {"width": 16, "channels": 4, "levels": 4, "blocks": 1},
@@ -98,5 +100,5 @@ TRIAL = Trial(
         },
         "medical/masked": {"cropped": {"moves": {"size": 8, "quarter": True}, "looks": {"noise": 0.1}, "share": 0.5}},
     },
-    on={"medical/swin_ssl": ("slices",), "medical/voco": ("slices",)},
+    on={"medical/swin_ssl": ("slices",), "medical/voco": ("slices",), "medical/alice": ("slices",)},
 )

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from manyviews.moving import constant
 
+AT_ONCE = 2**15
+"""Voxels whose coordinates a CPU holds at once: of a whole batch they would take seven times the room of the views."""
+
 
 def rotations(angles: Float[Tensor, "samples turns"], axes: int) -> Float[Tensor, "samples axes axes"]:
     """Rotation matrices: one angle in the plane, three about x, y and z in space, in radians."""
@@ -52,5 +55,16 @@ def sampled(
     middle = (centre.to(volume.dtype) + 0.5) * 2 / space - 1
     # torch writes coordinates from the last axis to the first
     both = torch.cat([theta.flip(1, 2), middle.flip(1)[:, :, None]], dim=2)
-    grid = F.affine_grid(both, [len(volume), volume.shape[1], *size], align_corners=False)
+    each = max(AT_ONCE // math.prod(size), 1) if volume.device.type == "cpu" else max(len(volume), 1)
+    if len(volume) <= each:
+        return _read(volume, both, size, mode)
+    found = volume.new_empty(*volume.shape[:2], *size)
+    for start in range(0, len(volume), each):
+        part = slice(start, start + each)
+        found[part] = _read(volume[part], both[part], size, mode)
+    return found
+
+
+def _read(volume: Tensor, theta: Float[Tensor, "samples axes columns"], size: tuple[int, ...], mode: str) -> Tensor:
+    grid = F.affine_grid(theta, [len(volume), volume.shape[1], *size], align_corners=False)
     return F.grid_sample(volume, grid, mode=mode, padding_mode="zeros", align_corners=False)

@@ -30,7 +30,7 @@ def sometimes(x: Tensor, made: Tensor, chance: float, generator: torch.Generator
 
 def shifted(x: Tensor, shift: float, scale: float, generator: torch.Generator) -> Tensor:
     """a x + b, a in 1 ± scale, b in ± shift."""
-    return x * uniform(x, 1 - scale, 1 + scale, generator) + uniform(x, -shift, shift, generator)
+    return (x * uniform(x, 1 - scale, 1 + scale, generator)).add_(uniform(x, -shift, shift, generator))
 
 
 def gamma(x: Tensor, ends: Range, generator: torch.Generator) -> Tensor:
@@ -47,7 +47,7 @@ def inverted(x: Tensor) -> Tensor:
 def noisy(x: Tensor, most: float, generator: torch.Generator) -> Tensor:
     """Gaussian noise of a deviation up to `most`."""
     noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=torch.float32).to(x.dtype)
-    return x + noise * uniform(x, 0.0, most, generator)
+    return noise.mul_(uniform(x, 0.0, most, generator)).add_(x)
 
 
 def blurred(x: Float[Tensor, "samples channels *space"], sigmas: Range, generator: torch.Generator) -> Tensor:

@@ -48,23 +48,28 @@ class Masked(ViewGenerator):
         if self.looks != PLAIN:
             shown = shown.showing(changed(shown.voxels, self.looks, generator), shown.known)
         own = self.cut(shown)
-        return (View(shown, own, hidden=self._hidden(own, generator)),)
+        return (View(shown, own, hidden=hidden_blocks(own, self.share, self.block, generator)),)
 
-    def _hidden(self, layout: Layout, generator: torch.Generator) -> Mask:
-        lengths, grid = layout.lengths, layout.grid
-        if self.block == 1:
-            return choose(lengths, rounded(self.share, lengths), generator)
-        if grid is None or any(cells % self.block for cells in grid):
-            raise UserError(
-                f"masked: blocks of {self.block} tokens do not divide the view's "
-                f"{' x '.join(map(str, grid or ()))}; choose another `block`"
-            )
-        coarse = tuple(cells // self.block for cells in grid)
-        blocks = lengths.map(lambda number: number // self.block ** len(grid))
-        count = rounded(self.share, blocks)
-        assert isinstance(count, int)
-        where = _finer(choose(blocks, count, generator).where[0], coarse, self.block)
-        return Mask(where[None], count * self.block ** len(grid))
+
+def hidden_blocks(layout: Layout, share: float, block: int, generator: torch.Generator) -> Mask:
+    """Blocks of so many tokens along each axis, a share of them.
+
+    Raises:
+        UserError: They do not divide the view.
+    """
+    lengths, grid = layout.lengths, layout.grid
+    if block == 1:
+        return choose(lengths, rounded(share, lengths), generator)
+    if grid is None or any(cells % block for cells in grid):
+        raise UserError(
+            f"blocks of {block} tokens do not divide a view of {' x '.join(map(str, grid or ()))}; choose another `views.block`"
+        )
+    coarse = tuple(cells // block for cells in grid)
+    blocks = lengths.map(lambda number: number // block ** len(grid))
+    count = rounded(share, blocks)
+    assert isinstance(count, int)
+    where = _finer(choose(blocks, count, generator).where[0], coarse, block)
+    return Mask(where[None], count * block ** len(grid))
 
 
 def _finer(blocks: Bool[Tensor, "blocks"], coarse: tuple[int, ...], block: int) -> Bool[Tensor, "tokens"]:
