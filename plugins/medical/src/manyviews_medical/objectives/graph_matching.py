@@ -45,6 +45,12 @@ def edges(z: Float[Tensor, "nodes out"], near: Int[Tensor, "nodes near"]) -> Flo
     return F.normalize(z[:, None] - z[near], dim=-1)
 
 
+def centred(x: Float[Tensor, "nodes *regions out"]) -> Float[Tensor, "nodes *regions out"]:
+    """Without what all samples have in common, which makes every cosine 1 at the start; over all processes' samples, as no
+    BatchNorm of one process would be."""
+    return x - x.flatten(0, -2).mean(0)
+
+
 def likest(
     one: Float[Tensor, "nodes regions out"], two: Float[Tensor, "nodes regions out"], best: int
 ) -> Float[Tensor, "nodes nodes"]:
@@ -193,8 +199,8 @@ class GraphMatching(Objective):
     def affinities(self, z: tuple[Tensor, ...], parts: tuple[Tensor, ...], messages: nn.Module) -> Affinities:
         """Of two views of all samples: embeddings of each (nodes, out), and of their regions (nodes, regions, out)."""
         near = [nearest(one.detach(), min(self.near, len(one) - 1)) for one in z]
-        passed = [F.normalize(messages(one, found), dim=-1) for one, found in zip(z, near, strict=True)]
-        local = likest(parts[0], parts[1], min(self.best, parts[0].shape[1]))
+        passed = [F.normalize(centred(messages(one, found)), dim=-1) for one, found in zip(z, near, strict=True)]
+        local = likest(centred(parts[0]), centred(parts[1]), min(self.best, parts[0].shape[1]))
         left, right = (edges(one, found) for one, found in zip(z, near, strict=True))
         cosine = einsum(left, right, "i m out, a n out -> i m a n")
         return Affinities(self.whole * (passed[0] @ passed[1].T) + (1 - self.whole) * local, cosine, near[0], near[1])
