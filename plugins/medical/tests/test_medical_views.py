@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
 
+import manyviews as mv
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
 from manyviews.layout import Layout
@@ -13,6 +16,7 @@ from manyviews.lengths import Lengths
 from manyviews.view import View
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.patches import cut
+from manyviews_medical.phantom import write_phantoms
 from manyviews_medical.views import intensity
 from manyviews_medical.views.affine import rotations, sampled
 from manyviews_medical.views.boxes import Box, take
@@ -203,3 +207,17 @@ def test_corresponding_crops_show_the_same_anatomy() -> None:
     views._frozen = []
     one, two = views(batch, views.cut(batch), seeded())
     assert not torch.equal(one.batch.voxels, two.batch.voxels), "without an encoder: the same place, whatever is there"
+
+
+def test_a_run_of_ones_own_finds_the_places(tmp_path: Path) -> None:
+    """The whole way: an encoder is pretrained, and Alice asks it; its weights stay in its own checkpoint."""
+    data = {"path": str(write_phantoms(tmp_path / "scans", 4, (20, 20, 18))), "crop": 16, "cache": str(tmp_path / "cache")}
+    small = {"encoder": {"width": 24, "depth": 1, "heads": 2}, "evaluate": [], "track": None}
+    train = {"steps": 2, "epochs": None, "batch_size": 4, "folder": str(tmp_path), "watch_every": 100}
+    first = mv.pretrain("medical/mae", data=data, train=train, **small)
+    heads = {"out": 16, "hidden": 16, "bottleneck": 4, "width": 16, "depth": 1, "heads": 2}
+    views = {"run": str(first.folder)}
+    second = mv.pretrain("medical/alice", data=data, train=train, views=views, objective=heads, **small)
+    from manyviews.engine.checkpoint import last, read_weights
+
+    assert not [name for name in read_weights(last(second.folder)) if "frozen" in name or name.startswith("views")]
