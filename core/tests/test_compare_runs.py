@@ -65,6 +65,19 @@ def test_a_parts_parameters_are_named_where_its_name_does_not_say_all() -> None:
     assert len(group_runs([one[0], other])) == 2, "runs on other data are of another group"
 
 
+def test_how_often_one_looks_makes_no_other_experiment() -> None:
+    often, seldom = (record("byol", 0, 0.1, **{"evaluate.0.every": every, "train.watch_every": every}) for every in ("5", "50"))
+    assert len(group_runs([often, seldom])) == 1
+
+
+def test_of_several_domains_each_is_told_by_what_tells_it_from_its_own() -> None:
+    of_toys = [record(name, 0, 0.1, **{"encoder.name": "mlp", "data.path": "a/toys.csv"}) for name in ("byol", "vicreg")]
+    clip = {"domain": "sound", "objective.name": "byol", "encoder.name": "cnn", "data.rate": "8000", "optim.lr": "0.1"}
+    groups = group_runs([*of_toys, Record("x", "FINISHED", 0, clip, {}, {"manyviews.data": "0123456789abcdef"})])
+    assert groups[0].label == {"data": "toys.csv@d1", "domain": "toy", "encoder.name": "mlp", "objective.name": "byol"}
+    assert groups[2].label == {"data": "0123456789abcdef", "domain": "sound", "encoder.name": "cnn", "objective.name": "byol"}
+
+
 def test_metrics_are_those_asked_for_or_the_results() -> None:
     known = Record("x", "FINISHED", 0, {}, {"train/loss": 1, "eval/a/b": 1, "eval/a/b_std": 1}, {})
     assert choose_metrics([known], []) == ["eval/a/b"]

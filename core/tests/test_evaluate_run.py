@@ -22,7 +22,7 @@ from manyviews.evaluate.plan import Planned
 from manyviews.evaluate.run import evaluate
 from manyviews.evaluate.spread import Spread
 from manyviews.evaluate.table import ResultTable, Row
-from manyviews.evaluate.task import Scores
+from manyviews.evaluate.task import Better, Scores
 from manyviews.source import Labels, Source
 from manyviews.testing.toy import ToyEncoder, ToySource
 
@@ -171,6 +171,13 @@ def test_text_is_aligned_marks_the_best_and_ends_with_the_notes() -> None:
         "- probe: cut\n"
         "- probe (pretrained encoder pooled): x"
     )
+
+
+def test_a_table_is_read_back_as_it_was_written() -> None:
+    better: dict[str, dict[str, Better]] = {"probe": {"auc": "higher", "rmse": "lower"}}
+    back = ResultTable.from_json(table().to_json(), better)
+    assert back.text() == table().text()
+    assert "*" not in ResultTable.from_json(table().to_json(), {}).text()
 
 
 def test_machine_readable_forms() -> None:

@@ -14,11 +14,13 @@ from manyviews.cli.main import run
 from manyviews.engine.judge import evaluate_run
 from manyviews.engine.pretrain import pretrain
 from manyviews.recipe.model import Recipe
-from manyviews.report.atlas import colour, layout
-from manyviews.report.curves import MOST_POINTS, Series, thinned
-from manyviews.report.embedded import Known
+from manyviews.report.atlas import colour, draw_map, layout, legend
+from manyviews.report.curves import LEAST, MOST_POINTS, Series, thinned, title, wide_enough
+from manyviews.report.embedded import Embeddings, Known
 from manyviews.report.make import NAME, verdict_of
 from manyviews.report.neighbours import nearest
+from manyviews.report.page import table
+from manyviews.report.scores import last_readings
 
 MakeRecipe = Callable[..., Recipe]
 TASKS = [{"task": "linear_probe", "every": 4}, {"task": "effective_rank"}]
@@ -125,6 +127,56 @@ def test_a_long_curve_is_drawn_through_means() -> None:
     assert len(x) <= MOST_POINTS
     assert np.all(np.diff(x) > 0)
     assert abs(y - 0.5).max() < 0.05
+
+
+def test_a_chart_of_next_to_nothing_shows_no_noise() -> None:
+    low, high = wide_enough(0.98250, 0.98255)
+    assert high - low == pytest.approx(LEAST * 0.98255)
+    assert (low + high) / 2 == pytest.approx(0.982525)
+    assert wide_enough(0.5, 0.6) == (0.5, 0.6)
+    assert wide_enough(0.0, 0.0) == (0.0, 0.0)
+
+
+def test_readings_are_called_by_what_they_are() -> None:
+    assert title("train/lr") == "learning rate"
+    assert title("train/loss") == "loss"
+    assert title("eval/effective_rank/effective_rank") == "effective_rank"
+    assert title("eval/linear_probe/accuracy") == "linear_probe/accuracy"
+
+
+def test_last_readings_carry_their_deviation() -> None:
+    read = {
+        "eval/few_shot/accuracy_1_shot": Series([2, 4], [0.5, 0.75]),
+        "eval/few_shot/accuracy_1_shot_std": Series([2, 4], [0.1, 0.05]),
+        "train/loss": Series([4], [1.0]),
+    }
+    table = last_readings(read)
+    assert "<td>few_shot/accuracy_1_shot</td><td>0.75 ±0.05</td><td>4</td>" in table
+    assert "_std" not in table
+    assert "loss" not in table
+
+
+def test_what_is_best_stands_in_bold() -> None:
+    assert table(("a", "b"), [("x", "0.5 ±0.1*"), ("y", "0.4 ")], best="*").count("<b>") == 1
+    assert "<td><b>0.5 ±0.1</b></td>" in table(("a", "b"), [("x", "0.5 ±0.1*")], best="*")
+    assert "<td>5*</td>" in table(("a",), [("5*",)])
+
+
+def test_twelve_classes_are_told_apart_by_discs_and_rings() -> None:
+    values = np.arange(12)
+    known = Known("species", values, tuple(f"k{value}" for value in values))
+    found = Embeddings(values, values, (None,) * 12, np.eye(12, dtype=np.float32), known, 12)
+    drawn = draw_map(found, [str(value) for value in values], 0)
+    marks = re.findall(r'fill="[^"]+"(?: stroke="[^"]+")?', drawn)
+    assert len(set(marks)) == 12
+    assert legend(known).count("background:none") == 2
+
+
+def test_a_class_that_is_a_number_says_of_what() -> None:
+    assert Known("landcover", np.array([1]), ("0", "3")).text(0) == "landcover 3"
+    assert Known("kind", np.array([0, -1]), ("reed",)).text(0) == "reed"
+    assert Known("kind", np.array([0, -1]), ("reed",)).text(1) == ""
+    assert Known("age", np.array([41.0]), ()).text(0) == "age 41"
 
 
 def test_neighbours_are_the_nearest_by_cosine_and_never_the_query() -> None:

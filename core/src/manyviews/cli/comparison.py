@@ -44,7 +44,7 @@ def leaderboard(records: Sequence[Record], groups: Sequence[Group], metric: str,
         (str(place + 1), str(group.interval(metric)), str(len(group.runs)), group.text()) for place, group in enumerate(ranked)
     ]
     first = records[0]
-    head = f"{first.domain}, data {first.data}: {metric} ({'lower' if lower else 'higher'} is better)"
+    head = f"{first.domain}, data {first.shown_data}: {metric} ({'lower' if lower else 'higher'} is better)"
     return f"{head}\n{table(('rank', 'mean [95%]', 'runs', 'what'), rows)}"
 
 

@@ -21,8 +21,11 @@ ELSEWHERE = (
     "train.workers",
     "train.log_every",
     "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.watch_every",
+    "evaluate.*.every",
 )
-"""What makes no other experiment of a run; the data are told apart by their fingerprint."""
+"""Patterns of what makes no other experiment of a run; the data are told apart by their fingerprint."""
 
 HEADLINE = ("domain", "data", "objective.name", "views.name", "encoder.name")
 """What a run is, before all else."""
@@ -46,24 +49,32 @@ class Group:
     def text(self) -> str:
         """What it is, in words: what tells it from the others, the parts' names first; what it is made of where it is alone."""
         params = self.runs[0].params
-        label = self.label or {key: params[key] for key in HEADLINE if key in params}
+        label = self.label or {"data": self.runs[0].shown_data, **{key: params[key] for key in HEADLINE if key in params}}
         first = [*(key for key in HEADLINE if key in label), *(key for key in label if key not in HEADLINE)]
         more = f" and {len(first) - MOST_NAMED} more" if len(first) > MOST_NAMED else ""
         return ", ".join(f"{key}={label[key]}" for key in first[:MOST_NAMED]) + more
 
 
 def group_runs(records: Sequence[Record]) -> list[Group]:
-    """Groups in the order of their first runs, each labelled by the parameters in which they differ."""
+    """Groups in the order of their first runs, each labelled by the parameters in which they differ: what they are by those of
+    all groups, everything else by those of their domain, since another domain's parts have other parameters anyway."""
     kinds: dict[tuple[tuple[str, str], ...], list[Record]] = {}
     for record in records:
         kinds.setdefault(_kind(record), []).append(record)
-    differing = _differing([dict(kind) for kind in kinds])
-    return [Group({key: dict(kind)[key] for key in differing if key in dict(kind)}, runs) for kind, runs in kinds.items()]
+    found = [dict(kind) for kind in kinds]
+    everywhere = _differing(found)
+    groups = []
+    for kind, runs in zip(found, kinds.values(), strict=True):
+        of_domain = _differing([one for one in found if one.get("domain") == kind.get("domain")])
+        named = [key for key in everywhere if key in kind and (key in HEADLINE or key in of_domain)]
+        groups.append(Group({key: runs[0].shown_data if key == "data" else kind[key] for key in named}, runs))
+    return groups
 
 
 def _kind(record: Record) -> tuple[tuple[str, str], ...]:
-    left_out = {*SEEDS, *ELSEWHERE}
-    return tuple(sorted((key, value) for key, value in {**record.params, "data": record.data}.items() if key not in left_out))
+    told = {**record.params, "data": record.data}
+    left_out = (*SEEDS, *ELSEWHERE)
+    return tuple(sorted((key, value) for key, value in told.items() if not any(fnmatchcase(key, one) for one in left_out)))
 
 
 def _differing(kinds: Sequence[Mapping[str, str]]) -> list[str]:

@@ -41,6 +41,12 @@ class Record:
         """Equal for equal data."""
         return self.tags.get(DATA_TAG, "?")
 
+    @property
+    def shown_data(self) -> str:
+        """For people: the file's name, and the beginning of the fingerprint, since a name may stay when data change."""
+        path = self.params.get("data.path", "")
+        return f"{Path(path).name}@{self.data[:8]}" if path and path != "None" else self.data
+
 
 def read_records(runs: Sequence[Path], parent: Path, *, experiment: str | None = None, uri: str | None = None) -> list[Record]:
     """The runs named, else those in a folder, else (with `experiment`) those of an experiment in MLflow; the oldest first.

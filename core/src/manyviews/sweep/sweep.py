@@ -169,8 +169,10 @@ def _conclude(folder: Path, plan: Plan, records: list[Record], tracker: Tracker,
     for trial in failed:
         say(f"trial {trial.number} failed: {' '.join(str(trial.user_attrs[ERROR]).split())}")
     say(text)
+    tracker.artifact(folder / COMPARISON)
+    if not plan.space.ranges and len(plan.space.choices[RECIPE]) > 1:
+        return  # values of different recipes are no curve
     with Journal(folder) as journal:
         for trial in open_study(folder, plan).get_trials(deepcopy=False):
             if RUN in trial.user_attrs and trial.value is not None:
                 journal.log(trial.number, {f"sweep/{plan.metric}": trial.value})
-    tracker.artifact(folder / COMPARISON)
