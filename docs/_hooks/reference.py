@@ -20,7 +20,7 @@ from manyviews.recipe.model import Recipe
 
 HEADS = {
     "source": "Sources", "encoder": "Encoders", "views": "Views", "objective": "Objectives", "task": "Tasks",
-    "downstream": "Downstream tasks", "renderer": "Renderers",
+    "downstream": "Downstream tasks", "renderer": "Renderers", "writer": "Writers",
 }  # fmt: skip
 
 
