@@ -51,7 +51,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         {"Tutorials": [f"tutorials/{name}.md" for name in ("pretrain", "modality", "timeseries", "compare")]},
         {"Your own data": own},
         {"How to": [f"howto/{name}.md" for name in HOW_TO]},
-        {"Recipes and runs": [page for page in ("recipes.md", "evaluation.md", "experiments.md", "finetune.md") if page in docs]},
+        {
+            "Recipes and runs": [
+                page for page in ("recipes.md", "evaluation.md", "experiments.md", "finetune.md") if page in docs
+            ]
+        },
         {"Reference": [*(f"reference/{name}.md" for name in ("cli", "recipe", "matrix", "core", *domain_names()))]},
         {"Packages": [page for page in readmes() if page.startswith("packages/")]},
         {"About": ["architecture.md", "benchmarks.md", "decisions.md", "changelog.md"]},
