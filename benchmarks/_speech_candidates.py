@@ -7,7 +7,6 @@ from typing import Any
 
 LEVEL = {"trim": 30.0, "features": {"kind": "logmel", "channels": 40, "norm": "level"}}
 PLAIN = {"features": {"kind": "logmel", "channels": 40}}
-MFCC = {"trim": 30.0, "features": {"kind": "mfcc", "channels": 20}}
 CLIPS = {"rate": 8000, "chunk": None}
 FRAMES = {"name": "transformer", "width": 128, "depth": 3, "heads": 4, "stack": 2, "pool": "quarters"}
 CONV = {"name": "conv", "width": 128, "depth": 3, "kernel": 5, "stride": 2, "pool": "quarters"}
@@ -27,9 +26,9 @@ CROSS = {
 
 WORDS: Mapping[str, Mapping[str, Any]] = {
     "neighbours": CROSS,
-    "neighbours_tilt": {**CROSS, "views": {**CROPS, "tilt": 6.0, "floor": [30.0, 60.0], "bands": 8}},
+    "neighbours_tilt": {**CROSS, "views": {**CROPS, "tilt": 7.0}},
+    "neighbours_noise": {**CROSS, "views": {**CROPS, "tilt": 7.0, "floor": [30.0, 60.0]}},
     "neighbours_plain": {**CROSS, "data": {**CLIPS, **PLAIN, **NEIGHBOUR}},
-    "neighbours_mfcc": {**CROSS, "data": {**CLIPS, **MFCC, **NEIGHBOUR}},
     "hubert": {
         "recipe": "speech/hubert_frames",
         "data": {**CLIPS, **LEVEL},
