@@ -118,6 +118,25 @@ def test_a_spectrum_is_centred_wherever_it_was(shift: tuple[float, float]) -> No
     assert_close((real**2 + imaginary**2)[0].numpy(), np.abs(image) ** 2)
 
 
+def test_a_spectrum_that_wanders_across_the_image_is_centred_everywhere() -> None:
+    """Bursts of a swept antenna: the centre moves by one and a half times the sampled band within the image."""
+    random = np.random.default_rng(0)
+    size = 256
+    spectrum = np.zeros((size, size), complex)
+    spectrum[64:193, 32:225] = random.normal(size=(129, 193)) + 1j * random.normal(size=(129, 193))
+    image = np.fft.ifft2(np.fft.ifftshift(spectrum))
+    rows = np.arange(size)[:, None]
+    sweep = 1.5 * 2 * np.pi / size
+    swept = image * np.exp(1j * (0.9 * rows + sweep / 2 * rows**2))
+    real, imaginary = centred(torch.from_numpy(swept.real)[None], torch.from_numpy(swept.imag)[None])
+    found = real[0].numpy() + 1j * imaginary[0].numpy()
+    for start in range(0, size, 64):
+        part = found[start : start + 64]
+        turn = np.angle((part[1:] * part[:-1].conj()).sum())
+        assert abs(turn) < 0.15, "of a band of 3.1 radians"
+    assert_close(np.abs(found), np.abs(image))
+
+
 def test_measures() -> None:
     random = np.random.default_rng(0)
     clean = np.sqrt(reflectances(landscape(96, 96, 5, 0), 0)[3])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from manyviews.errors import UserError
@@ -28,19 +28,35 @@ class OtherPart:
 
 
 def centred(real: Float[Tensor, "images rows cols"], imaginary: Float[Tensor, "images rows cols"]) -> tuple[Tensor, Tensor]:
-    """An image whose spectrum is centred at zero: only then are its parts independent (Dalsasso et al. 2021, section II).
+    """An image whose spectrum is centred at zero everywhere: only then are its parts independent (Dalsasso 2021, section II).
 
-    The centre is told by the mean turn of the phase from one pixel to the next, along rows and along columns.
+    The centre is told by the mean turn of the phase from one pixel to the next, along rows and along columns. It may wander
+    across the image, evenly, as it does in bursts whose antenna is swept (Sentinel-1's TOPS: by more than the sampled band
+    within 256 lines): how much, the mean change of that turn tells.
     """
     z = torch.complex(real, imaginary)
     for axis, size in ((1, z.shape[1]), (2, z.shape[2])):
-        before, after = z.narrow(axis, 0, size - 1), z.narrow(axis, 1, size - 1)
-        turn = (after * before.conj()).sum((1, 2)).angle()
         place = torch.arange(size, device=z.device, dtype=real.dtype) - (size - 1) / 2
-        angle = turn[:, None] * place
-        back = torch.polar(torch.ones_like(angle), -angle)
-        z = z * (back[:, :, None] if axis == 1 else back[:, None, :])
+        turns = _turns(z, axis)
+        bend = (turns[:, 1:] * turns[:, :-1].conj()).sum(1).angle()
+        z = _turned(z, axis, bend[:, None] / 2 * place.square())
+        z = _turned(z, axis, _turns(z, axis).sum(1).angle()[:, None] * place)
     return z.real.contiguous(), z.imag.contiguous()
+
+
+def _turns(z: Complex[Tensor, "images rows cols"], axis: int) -> Complex[Tensor, "images steps"]:
+    """From each line to the next, summed along it: its angle is the turn of the phase."""
+    size = z.shape[axis]
+    steps = z.narrow(axis, 1, size - 1) * z.narrow(axis, 0, size - 1).conj()
+    return steps.sum(3 - axis)
+
+
+def _turned(
+    z: Complex[Tensor, "images rows cols"], axis: int, angle: Float[Tensor, "images size"]
+) -> Complex[Tensor, "images rows cols"]:
+    """Each line turned back."""
+    back = torch.polar(torch.ones_like(angle), -angle)
+    return z * (back[:, :, None] if axis == 1 else back[:, None, :])
 
 
 class MerlinParts(ViewGenerator):
