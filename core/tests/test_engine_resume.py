@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from manyviews.engine import checkpoint
 from manyviews.engine.pace import CLOCKS
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
+from manyviews.errors import UserError
 from manyviews.recipe.model import Recipe
 
 Make = Callable[..., Recipe]
@@ -147,6 +149,42 @@ def test_signals_end_the_run_with_a_checkpoint_of_the_last_step(toy_recipe: Make
     last = checkpoint.read_manifest(checkpoint.last(folder))["step"]
     assert 10 <= last < 100_000
     assert process.returncode == 0  # the caller of `pretrain` goes on; the command line makes 128 + signal of it
+
+
+def test_a_folder_is_begun_and_then_gone_on_with(toy_recipe: Make, tmp_path: Path) -> None:
+    """The same call, as a requeued job makes it: before the first checkpoint, behind one, and when all is done."""
+    recipe, folder = toy_recipe(**DROPOUT), tmp_path / "job"
+    whole = pretrain(recipe)
+    folder.mkdir()
+    run = pretrain(recipe, folder=folder)
+    assert run.folder == folder
+    assert journal(run) == journal(whole)
+    shutil.rmtree(folder / "checkpoints" / "step-00000012")
+    assert journal(pretrain(recipe, folder=folder)) == journal(whole)
+    shutil.rmtree(folder / "checkpoints")
+    assert journal(pretrain(recipe, folder=folder)) == journal(whole)
+    assert all(torch.equal(a, b) for a, b in zip(weights(run).values(), weights(whole).values(), strict=True))
+
+
+def test_a_folder_with_something_else_is_refused(toy_recipe: Make, tmp_path: Path) -> None:
+    pretrain(toy_recipe(), folder=tmp_path / "job")
+    with pytest.raises(UserError, match=r"job: holds a run of another recipe: optim\.lr is 0\.001 there and 0\.1 here"):
+        pretrain(toy_recipe(optim__lr=0.1), folder=tmp_path / "job")
+    pretrain(toy_recipe(train__workers=1), folder=tmp_path / "job")  # where it runs is free
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").touch()
+    with pytest.raises(UserError, match="letters: is there and no run's folder"):
+        pretrain(toy_recipe(), folder=tmp_path / "letters")
+
+
+def test_only_where_it_runs_can_be_said_of_a_resumed_run(toy_recipe: Make, tmp_path: Path) -> None:
+    run = pretrain(toy_recipe(), folder=tmp_path / "job")
+    with pytest.raises(UserError, match=r"train\.batch_size: a resumed run goes on by its own recipe; .* train\.devices"):
+        pretrain(resume=run.folder, train={"batch_size": 4})
+    with pytest.raises(UserError, match=r"train\.devices: the 16 samples of a step cannot be shared out among 3 processes"):
+        pretrain(resume=run.folder, train={"devices": 3})
+    with pytest.raises(UserError, match="goes on by its own recipe: give `resume`, and of `train` where"):
+        pretrain(resume=run.folder, optim={"lr": 1.0})
 
 
 def test_workers_see_the_same_batches(toy_recipe: Make) -> None:

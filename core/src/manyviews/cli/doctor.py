@@ -8,20 +8,24 @@ import click
 
 
 @click.command(short_help="Find what is wrong with data.")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path")
 @click.option("--domain", help="Ask this domain alone.")
-def command(path: Path, domain: str | None) -> int:
-    """Look through the data at PATH for files and values that would spoil a run.
+def command(path: str, domain: str | None) -> int:
+    """Look through the data at PATH, or under a URL, for files and values that would spoil a run.
 
     Every domain that knows this kind of data is asked. Exit status 1 where one of them finds something.
     """
     from manyviews.errors import UserError
+    from manyviews.files import local
     from manyviews.plugins.registry import registry
 
+    here = Path(local(path))
+    if not here.exists():
+        raise click.BadParameter(f"Path '{path}' does not exist.", param_hint="'PATH'")
     found = registry()
     if domain is not None:
         found.domain(domain, key="--domain")
-    answers = [(plugin.name, findings) for plugin, findings in found.call("manyviews_doctor", domain, path=path)]
+    answers = [(plugin.name, findings) for plugin, findings in found.call("manyviews_doctor", domain, path=here)]
     if not answers:
         asked = domain or ", ".join(known.name for known in found.domains()) or "no domain is installed"
         raise UserError(f"{path}: none of the domains asked knows this kind of data ({asked})")

@@ -16,35 +16,52 @@ if TYPE_CHECKING:
 @click.argument("recipe", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY.PATH=VALUE]...")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run, by its own recipe.")
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The run's folder: begun where it is not there, gone on with where it is. For jobs that are requeued.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything that needs no data, print the resolved recipe and stop.")
-def command(recipe: str | None, overrides: tuple[str, ...], resume: Path | None, dry_run: bool) -> None:
+def command(recipe: str | None, overrides: tuple[str, ...], resume: Path | None, folder: Path | None, dry_run: bool) -> None:
     """Pretrain an encoder by RECIPE: an installed one (`tabular/t_jepa`) or a .yaml file.
 
     \b
     manyviews pretrain tabular/t_jepa data.path=table.csv optim.lr=1e-3
     manyviews pretrain mine.yaml evaluate.0.every=10 track=null
-    manyviews pretrain --resume runs/tabular-t_jepa-20250101-120000
+    manyviews pretrain --resume runs/tabular-t_jepa-20250101-120000 train.devices=1
     """
-    if (recipe is None) == (resume is None) or (dry_run and resume):
+    place = tuple(filter(None, (recipe, *overrides)))
+    if resume is not None and not dry_run and folder is None and all("=" in given for given in place):
+        _resume(resume, place)
+    elif recipe is None or resume is not None:
         raise click.UsageError("give a RECIPE, or a run to go on with: --resume RUN (it goes on by its own recipe)")
-    if recipe is None:
-        from manyviews.engine.pretrain import pretrain
-
-        tell(pretrain(resume=resume))
     elif dry_run:
         _check(recipe, overrides)
     else:
-        _pretrain(recipe, overrides)
+        _pretrain(recipe, overrides, folder)
 
 
-def _pretrain(recipe: str, overrides: tuple[str, ...]) -> None:
+def _resume(run: Path, place: tuple[str, ...]) -> None:
+    from manyviews.recipe.overrides import override_tree
+    from manyviews.recipe.tree import plain
+
+    given = plain(override_tree(place))
+
+    from manyviews.engine.pretrain import pretrain
+
+    tell(pretrain(resume=run, **given))
+
+
+def _pretrain(recipe: str, overrides: tuple[str, ...], folder: Path | None) -> None:
     from manyviews.recipe.load import load_recipe
 
     loaded = load_recipe(recipe, overrides)  # the recipe's keys are checked before torch is imported
 
     from manyviews.engine.pretrain import pretrain
 
-    tell(pretrain(loaded))
+    tell(pretrain(loaded, folder=folder))
 
 
 def tell(run: Run) -> None:

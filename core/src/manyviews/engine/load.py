@@ -16,6 +16,7 @@ from manyviews.engine.device import Device, choose_device
 from manyviews.engine.parts import build_encoder, read_spec, source_class
 from manyviews.errors import CheckpointError
 from manyviews.evaluate.embed import device_of, embed
+from manyviews.files import local
 from manyviews.finetuning.results import best_fit
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
@@ -36,8 +37,8 @@ class Trained:
     manifest: dict[str, Any]
 
     def reading(self, data: Any) -> Source:
-        """New data, read as the training data were."""
-        return source_class(self.recipe).reading(data, self.spec)
+        """New data, read as the training data were; a URL is brought here first (`manyviews.files`)."""
+        return source_class(self.recipe).reading(local(data), self.spec)
 
     def predict(self, data: Any) -> Float[np.ndarray, "samples width"]:
         """Pooled embeddings of whatever the domain's source reads; the order is kept, no samples give (0, width)."""

@@ -8,9 +8,10 @@ import torch
 
 from manyviews.encoder import Encoder
 from manyviews.engine.model import Part
-from manyviews.errors import RecipeError, UserError
+from manyviews.errors import RecipeError, UserError, keyed
 from manyviews.evaluate.plan import Planned, plan
 from manyviews.evaluate.task import Task
+from manyviews.files import local_parameters
 from manyviews.look.style import require_matplotlib
 from manyviews.objective import Objective
 from manyviews.plugins.match import Facts, check_fit, facts_of
@@ -37,7 +38,9 @@ def build_source(recipe: Recipe, spec: Spec | None = None) -> Source:
     """The recipe's source; with `spec` it reads the data as that says and fits nothing."""
     with located(recipe):
         component = registry().component("source", recipe.data.source, recipe.domain)
-        return cast(Source, build(component, recipe.data.parameters, key="data", spec=spec))
+        with keyed("data"):
+            given = local_parameters(recipe.data.parameters)
+        return cast(Source, build(component, given, key="data", spec=spec))
 
 
 def build_sets(recipe: Recipe, source: Source) -> dict[str | None, Source]:
@@ -56,7 +59,8 @@ def build_sets(recipe: Recipe, source: Source) -> dict[str | None, Source]:
                     key = f"evaluate.{place}.set"
                     raise RecipeError(f"{key}: {name!r} is no set; `sets` has: {there}", key=key)
                 component = registry().component("source", recipe.data.source, recipe.domain)
-                given = {**recipe.data.parameters, **recipe.sets[name]}
+                with keyed(f"sets.{name}"):
+                    given = local_parameters({**recipe.data.parameters, **recipe.sets[name]})
                 found[name] = cast(Source, build(component, given, key=f"sets.{name}", spec=source.spec))
     return found
 

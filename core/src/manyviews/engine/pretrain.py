@@ -18,7 +18,8 @@ from manyviews import distributed
 from manyviews.curate.keep import read_keep
 from manyviews.engine import checkpoint
 from manyviews.engine.best import Best, Verdict
-from manyviews.engine.load import RECIPE, SPEC, load_into
+from manyviews.engine.elsewhere import elsewhere, refuse_all_but_places, refuse_another
+from manyviews.engine.load import RECIPE, SPEC
 from manyviews.engine.loader import Order, Samples
 from manyviews.engine.mgda import MGDA
 from manyviews.engine.model import Model
@@ -47,6 +48,7 @@ def pretrain(
     *,
     source: Source | None = None,
     resume: str | Path | None = None,
+    folder: str | Path | None = None,
     parent: Path | None = None,
     **overrides: Any,
 ) -> Run:
@@ -55,7 +57,9 @@ def pretrain(
     Args:
         recipe: A recipe's name (`tabular/t_jepa`), path, or a loaded one; None with `resume`.
         source: Data in memory, in place of what the recipe's `data` names.
-        resume: A run folder to go on with, from its last checkpoint, by its own recipe.
+        resume: A run folder to go on with, from its last checkpoint, by its own recipe; `train` may say where (devices, nodes,
+            workers, threads): the samples of each step stay the same.
+        folder: The run's folder: begun where there is none, gone on with where this recipe's run is there already.
         parent: Folder of the run that this one is a part of (a sweep's), below which it stands in MLflow.
         overrides: Sections of the recipe: `data={"path": …}`, `train={"steps": 100}`.
 
@@ -66,14 +70,33 @@ def pretrain(
         UserError: Recipe, data or checkpoint cannot be used; nothing was written then.
     """
     if resume is not None:
-        if recipe is not None or overrides:
-            raise UserError("a resumed run goes on by its own recipe: give `resume` alone")
+        if recipe is not None or folder is not None or set(overrides) - {"train"}:
+            raise UserError("a resumed run goes on by its own recipe: give `resume`, and of `train` where it is to run")
         run = Run.open(resume)
-        return _train(run.recipe, run.folder.name, source, run, parent)
+        place = overrides.get("train", {})
+        refuse_all_but_places(place)
+        asked = load_recipe(run.folder / RECIPE, {"train": place})
+        return _train(elsewhere(run.recipe, asked.train), run.folder.name, source, run, parent)
     if recipe is None:
         raise UserError("give a recipe, or a run folder as `resume`")
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
-    return _train(resolve(loaded), loaded.title, source, None, parent)
+    whole = resolve(loaded)
+    if folder is not None:
+        return _begin_or_go_on(whole, Path(folder), source, parent)
+    return _train(whole, loaded.title, source, None, parent)
+
+
+def _begin_or_go_on(recipe: Recipe, folder: Path, source: Source | None, parent: Path | None) -> Run:
+    """What a requeued job wants: the same command begins a run and goes on with it."""
+    if not (folder / RECIPE).is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder}: is there and no run's folder; give one that is empty or not there")
+        return _train(recipe, folder.name, source, None, parent, folder)
+    run = Run.open(folder)
+    refuse_another(run.recipe, recipe, folder)
+    if not checkpoint.checkpoints(folder / "checkpoints"):  # stopped before its first: from the beginning, in the same place
+        return _train(recipe, folder.name, source, None, parent, folder)
+    return _train(elsewhere(run.recipe, recipe.train), folder.name, source, run, parent)
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -84,14 +107,24 @@ def check(recipe: Recipe) -> Recipe:
     return whole
 
 
-def _train(recipe: Recipe, name: str, source: Source | None, resumed: Run | None, parent: Path | None) -> Run:
+def _train(
+    recipe: Recipe, name: str, source: Source | None, resumed: Run | None, parent: Path | None, folder: Path | None = None
+) -> Run:
     with located(recipe), own_settings(recipe.train):
         fabric = make_fabric(recipe.train)
         with own_generators(fabric.device):
-            return _run(fabric, recipe, name, source, resumed, parent)
+            return _run(fabric, recipe, name, source, resumed, parent, folder)
 
 
-def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resumed: Run | None, parent: Path | None) -> Run:
+def _run(
+    fabric: Fabric,
+    recipe: Recipe,
+    name: str,
+    source: Source | None,
+    resumed: Run | None,
+    parent: Path | None,
+    folder: Path | None,
+) -> Run:
     """What is wrong with recipe or data is found before other processes are started, and so said once."""
     build_terms(recipe, None)
     start = checkpoint.last(resumed.folder) if resumed else None
@@ -108,19 +141,22 @@ def _run(fabric: Fabric, recipe: Recipe, name: str, source: Source | None, resum
     views = build_terms(recipe, source.spec)[0].views
     evaluation = OnlineSets.of(fitting, sets, unit=recipe.unit, seed=recipe.train.seed, views=views)
     best = Best.of(recipe.train, evaluation.planned)
+    if recipe.train.strategy == "fsdp" and recipe.combine == "mgda":
+        raise UserError("train.strategy: fsdp does not go with combine: mgda, which looks at whole gradients; use ddp")
     launch(fabric, recipe.train)
     _name_left_out(tasks, sets)
     mgda = MGDA.of(model) if recipe.combine == "mgda" else None
     mine = replace(order, rank=fabric.global_rank)
     trainer = Trainer(fabric, recipe, Samples(source), mine, model, steps_of(recipe.train, order), mgda)
     if recipe.unit == "token" and evaluation.planned and fabric.is_global_zero:
-        evaluation.check(trainer.plain.encoder)  # refuses labels that are not the tokens' before a run begins
+        evaluation.check(trainer.shown)  # refuses labels that are not the tokens' before a run begins
     if start:
         _restore(trainer, best, start)
         _warn_of_changes(manifest, source)
-    run = resumed or _new_run(recipe, name, fabric)
+    run = resumed or _new_run(recipe, name, fabric, folder)
     plan = _Pretraining(trainer, evaluation, best)
-    return _session(run, recipe, source, plan, resumed is not None, parent).run_to_the_end()
+    own = recipe if resumed is None else resumed.recipe  # wherever it runs this time
+    return _session(run, own, source, plan, resumed is not None, parent).run_to_the_end()
 
 
 def _session(run: Run, recipe: Recipe, source: Source, plan: _Pretraining, resumed: bool, parent: Path | None) -> Session:
@@ -146,7 +182,7 @@ def _session(run: Run, recipe: Recipe, source: Source, plan: _Pretraining, resum
 def _report(run: Run, recipe: Recipe, source: Source, trainer: Trainer) -> Path:
     from manyviews.report.make import write_report
 
-    return write_report(run, recipe, source, trainer.plain.encoder)
+    return write_report(run, recipe, source, trainer.shown)
 
 
 def _record(run: Run, recipe: Recipe, source: Source, plugins: Mapping[str, str], parent: Path | None) -> RunRecord:
@@ -188,7 +224,7 @@ class _Pretraining:
         return bool(self.evaluation.due(step, last=step == self.trainer.steps))
 
     def evaluate(self, step: int, log: Log) -> Verdict:
-        readings = self.evaluation(self.trainer.plain.encoder, step, last=step == self.trainer.steps)
+        readings = self.evaluation(self.trainer.shown, step, last=step == self.trainer.steps)
         log(step, readings)
         return "on" if self.best is None else self.best.look(step, readings)
 
@@ -278,7 +314,7 @@ def prepare(source: Source, order: Order, model: Model) -> None:
 
 
 def _restore(trainer: Trainer, best: Best | None, folder: Path) -> None:
-    load_into(trainer.plain, checkpoint.read_weights(folder), folder)
+    trainer.load(folder)
     state = checkpoint.read_trainer(folder)
     trainer.restore(state)
     if best is not None:
@@ -293,11 +329,11 @@ def _warn_of_changes(manifest: Mapping[str, Any], source: Source) -> None:
         )
 
 
-def _new_run(recipe: Recipe, name: str, fabric: Fabric) -> Run:
+def _new_run(recipe: Recipe, name: str, fabric: Fabric, folder: Path | None) -> Run:
     """One folder, made by the first process; the others are told where."""
-    folder = ""
+    made = ""
     if fabric.is_global_zero:
-        run = Run.create(Path(recipe.train.folder), name)
+        run = Run.create(Path(recipe.train.folder), name) if folder is None else Run.at(folder)
         (run.folder / RECIPE).write_text(to_yaml(recipe), encoding="utf-8")
-        folder = str(run.folder)
-    return Run(Path(fabric.broadcast(folder)))
+        made = str(run.folder)
+    return Run(Path(fabric.broadcast(made)))

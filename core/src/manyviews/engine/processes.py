@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Iterator
@@ -10,9 +11,13 @@ from contextlib import contextmanager
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning_fabric.strategies.parallel import ParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
 
+from manyviews import distributed
 from manyviews.errors import UserError
 from manyviews.recipe.model import Train
 
@@ -23,12 +28,12 @@ def make_fabric(train: Train) -> Fabric:
     Raises:
         UserError: The device or the precision is not to be had here, or nothing tells this machine of the others.
     """
+    _refuse_another_number(train)
     if train.precision == "16-mixed" and not torch.cuda.is_available():
         raise UserError("train.precision: 16-mixed needs a CUDA device, and there is none here; use bf16-mixed or 32")
     given = train.precision
     precision = given if given == "bf16-mixed" or given == "16-mixed" else "32-true"
-    # Most pairs of an objective and an encoder leave a parameter without gradient: a mask token, a class-wise head.
-    strategy = DDPStrategy(find_unused_parameters=True) if train.devices * train.nodes > 1 else "auto"
+    strategy = _strategy(train)
     try:
         with _without_remarks():
             fabric = Fabric(
@@ -39,6 +44,37 @@ def make_fabric(train: Train) -> Fabric:
     if train.nodes > 1:
         _refuse_a_lonely_machine(fabric, train)
     return fabric
+
+
+def _strategy(train: Train) -> Strategy | str:
+    processes = train.devices * train.nodes
+    if processes == 1:  # nothing to share
+        return "auto"
+    if train.strategy == "fsdp":
+        if train.precision == "16-mixed":
+            raise UserError("train.strategy: fsdp does not go with train.precision: 16-mixed; use bf16-mixed or 32")
+        if train.compile:
+            raise UserError("train.strategy: fsdp does not go with train.compile: what is compiled is put together inside")
+        from manyviews.engine.sharded import share_out
+
+        return ModelParallelStrategy(share_out, data_parallel_size=processes, tensor_parallel_size=1)
+    # Most pairs of an objective and an encoder leave a parameter without gradient: a mask token, a class-wise head.
+    return DDPStrategy(find_unused_parameters=True)
+
+
+def _refuse_another_number(train: Train) -> None:
+    """Processes that torchrun or Slurm started, more or fewer than it would use: each would train a run of its own."""
+    if TorchElasticEnvironment.detect():
+        starter, number = "torchrun", int(os.environ["WORLD_SIZE"])
+    elif "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        starter, number = "Slurm", int(os.environ["SLURM_NTASKS"])
+    else:
+        return
+    if number != train.devices * train.nodes:
+        raise UserError(
+            f"train.devices: {starter} says that {number} processes run this, and the recipe that train.nodes: {train.nodes} x "
+            f"train.devices: {train.devices} do; make them equal, train.devices being those of one machine"
+        )
 
 
 def _refuse_a_lonely_machine(fabric: Fabric, train: Train) -> None:
@@ -65,6 +101,8 @@ def launch(fabric: Fabric, train: Train) -> None:
         raise UserError(
             f"train.nodes: {train.nodes} x train.devices: {train.devices} processes cannot be had here: {error}"
         ) from error
+    atexit.unregister(distributed.close)  # once, however many runs a program has
+    atexit.register(distributed.close)
 
 
 @contextmanager

@@ -40,6 +40,15 @@ class Run:
         raise UserError(f"{parent / stem}: a thousand runs of one second? Give train.folder another place")
 
     @classmethod
+    def at(cls, folder: Path) -> Run:
+        """This folder, made where it is not there."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be made ({error.strerror}); give another place") from error
+        return cls(folder)
+
+    @classmethod
     def open(cls, folder: str | Path) -> Run:
         """An existing run.
 

@@ -85,7 +85,7 @@ class Session:
     def run_to_the_end(self) -> Run:
         """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
         if not self.trainer.fabric.is_global_zero:
-            follow = self.trainer.train(lambda step, metrics: None, lambda step: self._agree(step, "on"), lambda: None)
+            follow = self.trainer.train(lambda step, metrics: None, self._follow, self._join)
             return replace(self.run, stopped=follow)
         self._start_tracking()  # and with it take the run's lock
         checkpoint.sweep(self.checkpoints)
@@ -116,7 +116,21 @@ class Session:
         if (listed := list_skipped(self.source.skipped, self.run.folder)) is not None:
             self.tracker.artifact(listed)
 
+    def _follow(self, step: int) -> Verdict:
+        """What the other processes do while the first evaluates."""
+        if self.plan.due(step):
+            self.trainer.gather()
+        return self._agree(step, "on")
+
+    def _join(self) -> None:
+        """What the other processes do while the first saves: give it their shares, in the same order."""
+        if self.trainer.wrapped.sharded:
+            self.trainer.weights()
+            self.trainer.state()
+
     def _evaluate(self, step: int) -> Verdict:
+        if self.plan.due(step):
+            self.trainer.gather()
         verdict = self._agree(step, self.plan.evaluate(step, self.journal.log) if self.plan.due(step) else "on")
         if verdict == "end" or step == self.trainer.steps:
             self.plan.ended(step, self.journal.log)
@@ -139,7 +153,7 @@ class Session:
         self.journal.flush()
         checkpoint.save(
             self.checkpoints,
-            weights=self.trainer.plain.state_dict(),
+            weights=self.trainer.weights(),
             trainer={**self.trainer.state(), **self.plan.state()},
             texts=self.texts,
             manifest={

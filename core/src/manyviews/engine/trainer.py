@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from manyviews.batch import Batch
+from manyviews.engine import checkpoint, sharded
 from manyviews.engine.best import Verdict
 from manyviews.engine.collapse import CollapseWatch
 from manyviews.engine.learner import Learner, Step
+from manyviews.engine.load import load_into
 from manyviews.engine.loader import Order, Reader, on_device, read
 from manyviews.engine.mgda import MGDA
 from manyviews.engine.optim import set_step
@@ -71,6 +76,10 @@ class Trainer:
     ) -> None:
         self.fabric, self.recipe, self.reader, self.order, self.plain = fabric, recipe, reader, order, model
         self.steps, self.step = steps, 0
+        self.shown = model.encoder
+        """The encoder, whole, for who looks at it: on the first process, as `gather` found it."""
+        if recipe.train.strategy == "fsdp" and fabric.world_size > 1:
+            self.shown = copy.deepcopy(model.encoder).to(fabric.device)
         self.wrapped = Wrapped(fabric, model, recipe.optim, recipe.train.accumulate)
         self.mgda = mgda
         self.generator, self.seed_dropout = torch.Generator(fabric.device), seeding(fabric.device)
@@ -95,6 +104,8 @@ class Trainer:
                 verdict = evaluate(self.step)
                 if verdict == "end":
                     self.steps, done = self.step, True  # for good: a resumed run has ended too
+                if done:
+                    self.gather()
                 if done or verdict == "keep" or (train.checkpoint_every and self.step % train.checkpoint_every == 0):
                     self._settle()
                     save()
@@ -162,7 +173,10 @@ class Trainer:
 
     def _look(self, batch: Batch, report: Report, bar: Progress) -> None:
         """The collapse watch, on the batch just trained on."""
-        seen = self.watch.look(self.plain.encoder, batch)
+        self.gather()
+        if self.wrapped.sharded and not self._first:
+            return
+        seen = self.watch.look(self.shown, batch)
         report(self.step, seen.metrics())
         sentence = self.watch.judge(seen)
         if sentence and self._first:
@@ -182,26 +196,42 @@ class Trainer:
         The loss is of the weights before the step: a step that spoilt them shows in themselves.
         """
         self.norms.settle()
-        sizes = torch.stack(torch._foreach_norm([p.detach() for p in self.plain.encoder.parameters()]))
-        self._refuse_nan(self.window.peek().get("loss", 0.0) + 0.0 * float(sizes.sum()))
+        parts = [sharded.own_part(p.detach()) for p in self.plain.encoder.parameters()]
+        size = torch.stack(torch._foreach_norm(parts)).sum()
+        if self.wrapped.sharded:
+            dist.all_reduce(size)
+        self._refuse_nan(self.window.peek().get("loss", 0.0) + 0.0 * float(size))
+
+    def gather(self) -> None:
+        """Bring `shown` up to date. By all processes at the same step."""
+        if self.wrapped.sharded:
+            sharded.fill(self.shown, self.plain.encoder)
+
+    def weights(self) -> dict[str, Tensor]:
+        """What a checkpoint's weights are. By all processes at the same step, where the model is shared out."""
+        return sharded.whole_weights(self.plain)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint's trainer.pt holds."""
+        """What a checkpoint's trainer.pt holds. By all processes at the same step, where the model is shared out."""
         return {
             "step": self.step,
             "ended": self.step == self.steps,
-            "optimizer": self.wrapped.optimizer.state_dict(),
+            "optimizer": sharded.whole_optimizer(self.wrapped.optimizer),
             "precision": self.wrapped.precision.state_dict(),
             "window": self.window.state(),
             "norms": self.norms.state(),
             "watch": self.watch.state(),
         }
 
+    def load(self, folder: Path) -> None:
+        """The weights of a checkpoint, on however many processes it was written."""
+        load_into(self.plain, sharded.weights_like(checkpoint.read_weights(folder), self.plain), folder)
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: the next step is bitwise the uninterrupted run's."""
         self.step = state["step"]
         self.steps = self.step if state["ended"] else self.steps
-        self.wrapped.optimizer.load_state_dict(state["optimizer"])
+        self.wrapped.optimizer.load_state_dict(sharded.optimizer_like(state["optimizer"], self.wrapped.optimizer))
         self.wrapped.precision.load_state_dict(state["precision"])
         self.window.restore(state["window"], self.fabric.device)
         self.norms.restore(state["norms"], self.fabric.device)

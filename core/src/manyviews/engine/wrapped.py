@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
+from manyviews.engine import sharded
 from manyviews.engine.learner import Learner, Step
 from manyviews.engine.optim import make_optimizer
 from manyviews.recipe.model import Optim
@@ -32,14 +36,25 @@ class Wrapped:
     def __init__(self, fabric: Fabric, model: Learner, spec: Optim, batches: int = 1) -> None:
         self.strategy, self.precision = fabric.strategy, fabric.strategy.precision
         converted = fabric.to_device(self.precision.convert_module(model))
-        made = [make_optimizer(converted, spec, model.rates())]
-        self.model, (self.optimizer,), _ = self.strategy.setup_module_and_optimizers(converted, made)
+        self.sharded = isinstance(self.strategy, ModelParallelStrategy)
+        if self.sharded:  # the optimiser is of the shares
+            self.model = self.strategy.setup_module(converted)
+            self.optimizer = self.strategy.setup_optimizer(make_optimizer(self.model, spec, model.rates()))
+        else:
+            made = [make_optimizer(converted, spec, model.rates())]
+            self.model, (self.optimizer,), _ = self.strategy.setup_module_and_optimizers(converted, made)
+        self.updated = True
+        """Whether this is the first batch of a step."""
         self.learning = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.context = self.precision.forward_context()
         self.share = None if batches == 1 else torch.tensor(1 / batches, device=fabric.device)
 
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """The loss of a batch."""
+        if self.sharded and self.updated:
+            self.updated = False
+            for statistics in sharded.running(self.model):
+                dist.broadcast(statistics, src=0)
         with self.context:
             loss = self.model(step)
         full: Tensor = self.precision.convert_output(loss)
@@ -51,14 +66,18 @@ class Wrapped:
 
     def alone(self) -> AbstractContextManager[None]:
         """Inside, forward and backward do not average gradients over processes."""
+        if isinstance(self.model, FSDPModule):
+            return sharded.alone(self.model)
         return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
 
     def clip(self, largest: float) -> Float[Tensor, ""]:
         """Bring the gradient's norm down to `largest`; the norm it had."""
-        return self.strategy.clip_gradients_norm(self.model, self.optimizer, max_norm=largest, error_if_nonfinite=False)
+        norm = self.strategy.clip_gradients_norm(self.model, self.optimizer, max_norm=largest, error_if_nonfinite=False)
+        return sharded.put_together(norm)
 
     def update(self) -> None:
         """A step of the optimiser; the gradients are gone then."""
         self.strategy.optimizer_step(self.optimizer)
+        self.updated = True
         for parameter in self.learning:  # as `zero_grad` does, whose bookkeeping costs ten times as much
             parameter.grad = None

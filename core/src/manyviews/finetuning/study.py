@@ -102,6 +102,8 @@ def finetune(
 
 
 def _run(settings: Finetune, over: Mapping[str, Any], source: Source | None, resumed: Study | None) -> Study:
+    if settings.train.strategy == "fsdp":
+        raise UserError("train.strategy: fsdp is for pretraining; finetune with ddp")
     with own_settings(settings.train):
         fabric = make_fabric(settings.train)
         with own_generators(fabric.device):

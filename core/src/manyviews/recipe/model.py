@@ -141,6 +141,11 @@ class Train(Strict):
     nodes: PositiveInt = Field(
         1, description="Machines, which share `folder`: started by Slurm (srun) or torchrun, one process for each device."
     )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="How several processes hold the model: each all of it, or (`fsdp`) each a share of parameters, "
+        "gradients and optimiser state, put together where they are needed.",
+    )
     threads: PositiveInt | None = Field(None, description="CPU threads of torch; null: as torch chooses.")
     compile: bool = False
     workers: NonNegativeInt = Field(0, description="Processes that read data; 0: the training process reads.")
