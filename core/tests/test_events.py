@@ -29,6 +29,7 @@ from manyviews.finetuning.study import finetune
 from manyviews.lengths import Lengths
 from manyviews.recipe.model import Recipe
 from manyviews.testing.toy import ToyEncoder, ToySource
+from manyviews.traits import Trait
 from manyviews.view import View
 from manyviews.writer import About, Rows
 
@@ -281,6 +282,12 @@ def test_a_list_of_events(tmp_path: Path) -> None:
         ]  # fmt: skip
     with pytest.raises(UserError, match="holds events"):
         TsvWriter().write(iter(parts), replace(about, what="answer"), tmp_path / "other.tsv")
+
+
+def test_an_encoder_without_moments_is_refused_before_training(toy_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyEncoder, "offers", ToyEncoder.offers - {Trait.MOMENTS})
+    with pytest.raises(DataError, match="events need an encoder whose tokens follow one another in time; ToyEncoder is none"):
+        pretrain(toy_recipe(train__steps=4, evaluate=[{"task": "events"}]))
 
 
 def test_refusals_before_anything_is_trained() -> None:

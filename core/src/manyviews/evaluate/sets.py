@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from manyviews.encoder import Encoder
 from manyviews.evaluate.online import OnlineEvaluation
 from manyviews.evaluate.plan import Planned
+from manyviews.evaluate.timed import require_moments
 from manyviews.objective import Unit
 from manyviews.source import Source
 from manyviews.view import ViewGenerator
@@ -52,7 +53,9 @@ class OnlineSets:
         return {name: value for each in self.each for name, value in each(encoder, step, last=last).items()}
 
     def check(self, encoder: Encoder) -> None:
-        """Refuse labels that are not the tokens', which shows when they are counted."""
+        """Refuse labels that are not the tokens', which shows when they are counted, and events without moments."""
         for each in self.each:
             if each.planned:
                 each.units(encoder)
+            if any(item.task.needs_events for item in each.planned):
+                require_moments(encoder)

@@ -40,19 +40,23 @@ def embed_timed(
     batch_size: int,
     device: torch.device | None = None,
 ) -> Embedded:
-    """What an encoder makes of the frames of these samples.
-
-    Raises:
-        DataError: Its tokens do not follow one another in time.
-    """
-    if Trait.MOMENTS not in encoder.offers:
-        raise DataError(f"events need {Trait.MOMENTS.value}; {type(encoder).__name__} is none")
+    """What an encoder makes of the frames of these samples."""
+    require_moments(encoder)
     parts, counts = [], []
     for _, layout, encoding in encodings(encoder, source, samples, batch_size, device):
         frames, lengths = encoder.moments(encoding, layout)
         parts.append(frames.float().cpu().numpy())
         counts.append(lengths.tensor.cpu().numpy())
     return embedded(source, samples, np.concatenate(parts), np.concatenate(counts))
+
+
+def require_moments(encoder: Encoder) -> None:
+    """Refuse an encoder whose tokens do not follow one another in time."""
+    if Trait.MOMENTS not in encoder.offers:
+        raise DataError(
+            f"events need {Trait.MOMENTS.value}; {type(encoder).__name__} is none: "
+            "leave tasks that need events out of `evaluate`"
+        )
 
 
 def raw_timed(source: Source, samples: Int[np.ndarray, "samples"], *, batch_size: int) -> Embedded:
