@@ -44,8 +44,11 @@ def run_demo(domain: str | None = None, folder: Path = Path("demo"), say: Callab
     demo = prepare_demo(name, folder)
     say(f"{demo.about}\nRecipe {demo.recipe}\n")
     train = {**demo.overrides.get("train", {}), "folder": str(folder / "runs")}
+    track = demo.overrides.get("track", {})
+    # The report is made once, when there are results to stand in it.
+    track = track if track is None else {**track, "report": False}
     began = time.process_time()
-    run = pretrain(demo.recipe, **{**demo.overrides, "train": train})
+    run = pretrain(demo.recipe, **{**demo.overrides, "train": train, "track": track})
     say(f"Pretrained in {time.process_time() - began:.0f} s of CPU time.\n")
     say(evaluate_run(run.folder).text())
     say(f"\nReport: {_report(run.folder)}")
