@@ -117,6 +117,8 @@ def test_the_leaderboard_ranks_kinds_of_runs(runs: Path, capsys: pytest.CaptureF
     assert lines[2].startswith("1 ")
     assert "vicreg" in lines[3]
     assert "data d2" in second
+    assert run(["runs", "leaderboard", "--runs", str(runs), "--metric", "eval/knn/acuracy"]) == 2
+    assert "Did you mean `eval/knn/accuracy`?" in capsys.readouterr().err
 
 
 def test_which_way_is_better_must_be_known() -> None:

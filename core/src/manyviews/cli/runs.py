@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from manyviews.compare.records import Record
+    from manyviews.errors import UserError
     from manyviews.track.run_file import RunFile
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -83,15 +84,11 @@ def best_run(
     import math
 
     from manyviews.compare.direction import is_lower, warning
-    from manyviews.compare.groups import choose_metrics
-    from manyviews.errors import UserError
-    from manyviews.plugins.suggest import did_you_mean
 
     records = _records(folders, parent, experiment, uri)
     having = [record for record in records if math.isfinite(record.metrics.get(metric, math.nan))]
     if not having:
-        known = choose_metrics(records, ["*"])
-        raise UserError(f"--metric: none of these runs has `{metric}`.{did_you_mean(metric, known)}")
+        raise _unknown(metric, records)
     less = is_lower(metric, lower)
     best = (min if less else max)(having, key=lambda record: record.metrics[metric])
     click.echo(best.name)
@@ -100,6 +97,14 @@ def best_run(
         + _dash(warning(metric, len({record.data for record in having}))),
         err=True,
     )
+
+
+def _unknown(metric: str, records: list[Record]) -> UserError:
+    from manyviews.compare.groups import choose_metrics
+    from manyviews.errors import UserError
+    from manyviews.plugins.suggest import did_you_mean
+
+    return UserError(f"--metric: none of these runs has `{metric}`.{did_you_mean(metric, choose_metrics(records, ['*']))}")
 
 
 def _dash(text: str) -> str:
@@ -125,14 +130,16 @@ def leaderboard_of_runs(
     from manyviews.compare.direction import is_lower, warning
     from manyviews.compare.groups import group_runs
 
-    less = is_lower(metric, lower)
+    records = _records(folders, parent, experiment, uri)
     boards: dict[tuple[str, str], list[Record]] = {}
-    for record in _records(folders, parent, experiment, uri):
+    for record in records:
         if domain in (None, record.domain) and metric in record.metrics:
             boards.setdefault((record.domain, record.data), []).append(record)
-    tables = [leaderboard(records, group_runs(records), metric, less) for _, records in sorted(boards.items())]
-    click.echo("\n\n".join(tables) or f"No run has {metric}.")
-    if tables and warning(metric):
+    if not boards:
+        raise _unknown(metric, records)
+    less = is_lower(metric, lower)
+    click.echo("\n\n".join(leaderboard(board, group_runs(board), metric, less) for _, board in sorted(boards.items())))
+    if warning(metric):
         click.echo(warning(metric), err=True)
 
 

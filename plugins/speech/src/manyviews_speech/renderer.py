@@ -27,6 +27,7 @@ class SpectrogramRenderer(Renderer):
     """
 
     size = (2.4, 1.1)
+    legend = "Time runs from left to right, low channels are at the bottom."
 
     def __init__(self, spec: AudioSpec, /, *, colours: str = "viridis") -> None:
         self.colours = colours
