@@ -7,6 +7,7 @@ not believed; where the net itself is sure of another answer on the clip as it i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -46,8 +47,8 @@ def margin_logits(
     limited = cosines.clamp(-1 + 1e-7, 1 - 1e-7)  # the angle has no finite slope at its ends
     moved = torch.cos(torch.acos(limited) + margin)
     # Beyond θ + m = π the cosine would rise again: there it goes on falling in a straight line, as published code has it.
-    far = limited <= -torch.cos(limited.new_tensor(margin))
-    moved = torch.where(far, limited - margin * torch.sin(limited.new_tensor(margin)), moved)
+    far = limited <= -math.cos(margin)
+    moved = torch.where(far, limited - margin * math.sin(margin), moved)
     return scale * torch.where(own, moved, cosines)
 
 

@@ -150,6 +150,8 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.waits.say("a boolean index reads from the device")
         if self.waits.there(args[0]) and not self.waits.backward and not all(self.waits.there(part) for part in index):
             self.waits.say("an index on the host is sent to the device")
+        if func is not _ATEN.index.Tensor and not filling and not self.waits.backward and not self.waits.there(args[2]):
+            self.waits.say("a number of the host is put at places of the device; `scatter_` does not wait")
 
 
 class _Calls(TorchFunctionMode):
@@ -173,7 +175,10 @@ class _Calls(TorchFunctionMode):
             waits.say(f"{func.__name__} reads from the device")
         if onto and func in (torch.tensor, torch.as_tensor) and not isinstance(first, Tensor):
             waits.say("numbers of the host are sent to the device; `manyviews.moving.constant` does not wait")
-        if onto and func is Tensor.to and not waits.there(first):
+        if func is Tensor.new_tensor and waits.there(first):
+            waits.say("numbers of the host are sent to the device; `manyviews.moving.constant` does not wait")
+        like = func is Tensor.to and any(map(waits.there, args[1:]))
+        if (onto or like) and func is Tensor.to and not waits.there(first):
             waits.say("a tensor of the host is sent to the device; `manyviews.moving.sent` does not wait")
         return self._called(func, args, kwargs, onto)
 

@@ -46,9 +46,7 @@ def distances(edges: Edges, sources: Int[Tensor, "sources"]) -> Int[Tensor, "nod
     """Edges on the shortest path from each source to each node, by breadth-first search in both directions of the edges;
     0 for itself, `FARTHEST` for all that is as far or farther.
     """
-    device = sources.device
-    far = torch.full((edges.nodes, len(sources)), FARTHEST, device=device)
-    far[sources, torch.arange(len(sources), device=device)] = 0
+    far = torch.full((edges.nodes, len(sources)), FARTHEST, device=sources.device).scatter_(0, sources[None], 0)
     into, out = _adjacency(edges)
     for before, distance in pairwise(range(FARTHEST)):
         frontier = (far == before).float()

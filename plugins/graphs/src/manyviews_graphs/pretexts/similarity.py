@@ -35,7 +35,7 @@ def ask_similarities(
         alike = cosines(x, lengths, some)
         blurred = alike + TIE * torch.rand(alike.shape, generator=generator, device=alike.device, dtype=alike.dtype)
         fit = (owners[:, None] == owners[some]) & (lengths > 0)[:, None] & (lengths[some] > 0)
-        fit[some, torch.arange(len(some), device=some.device)] = False
+        fit.scatter_(0, some[None], False)
         for scores in (blurred, -blurred):
             two, found = best_pairs(torch.where(fit, scores, -torch.inf), partners, -torch.inf)
             ones.append(some.repeat_interleave(partners))

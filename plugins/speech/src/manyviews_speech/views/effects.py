@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from manyviews.lengths import Lengths
+from manyviews.moving import sent
 from manyviews_speech.torchaudio_cpu import load
 
 QUIET = 1e-8
@@ -73,9 +76,17 @@ def sped(wave: Float[Tensor, "points"], points: Lengths, tenths: int) -> tuple[F
     """Faster (and higher) by `tenths` / 10, by resampling: 9 is nine tenths of the speed (Ko et al. 2015)."""
     if tenths == 10:
         return wave, points
-    made = load().functional.resample(points.pad(wave), tenths, 10)
+    made = _resampler(tenths, wave.device, wave.dtype)(points.pad(wave))
     lengths = points.map(lambda number: -(-number * 10 // tenths))
     return lengths.unpad(made[:, : lengths.longest]), lengths
+
+
+@lru_cache(maxsize=64)
+def _resampler(tenths: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Its filter is made on the host and kept: made on a device, a step would wait for it each time."""
+    made: nn.Module = load().transforms.Resample(tenths, 10, dtype=dtype)
+    made.kernel = sent(made.get_buffer("kernel"), device)
+    return made
 
 
 def pitched(wave: Float[Tensor, "points"], points: Lengths, rate: int, semitones: int) -> Float[Tensor, "points"]:
