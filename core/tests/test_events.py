@@ -168,6 +168,18 @@ def test_events_are_read_off_frames() -> None:
     assert EventDetection()(noise).metrics["event_f1"] < 0.5
 
 
+def test_few_frames_are_fitted_on_where_that_is_asked() -> None:
+    seen: list[int] = []
+
+    class Watched(EventDetection):
+        def fit(self, *given: Any) -> Any:
+            seen.append(len(given[0]))
+            return super().fit(*given)
+
+    assert Watched(frames=100)(framed()).metrics["event_f1"] > 0.6
+    assert seen == [100, 100]
+
+
 def test_what_is_missing_is_cut_from_training_samples_and_said() -> None:
     scores = EventDetection()(framed(splits=("train",)))
     assert len(scores.notes) == 2
