@@ -7,7 +7,7 @@ import pytest
 
 from manyviews.errors import DataError
 from manyviews.evaluate.clustering import Clustering
-from manyviews.evaluate.folds import CrossValidated
+from manyviews.evaluate.folds import CrossValidated, together
 from manyviews.evaluate.knn import KNN
 from manyviews.evaluate.task import Embedded, Scores, Task
 from manyviews.source import Labels
@@ -76,3 +76,11 @@ def test_what_cannot_be_folded_is_said() -> None:
         CrossValidated(KNN(), "leave_one_group_out").check(data(np.repeat(["a", "b"], 30)))
     with pytest.raises(DataError, match="Clustering goes by no splits"):
         CrossValidated(Clustering(), "leave_one_group_out")
+
+
+def test_notes_of_folds_that_differ_in_numbers_are_one() -> None:
+    found = together(
+        ["chosen on 1,359 units of 4", "chosen on 962 units of 4", "other 0.5", "chosen on 1,400 units of 4", "other 0.25"]
+    )
+    assert found == ("chosen on 962 to 1,400 units of 4", "other 0.25 to 0.5")
+    assert together(["as it is 3", "as it is 3", "without"]) == ("as it is 3", "without")

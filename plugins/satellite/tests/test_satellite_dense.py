@@ -67,6 +67,13 @@ def test_a_map_gives_each_tile_its_classes(tmp_path: Path) -> None:
         row, col = source.corner(number)
         assert np.array_equal(truth, ground[row : row + 32, col : col + 32] - 1)
     assert source.labels() is None
+    named = {"tile": 32, "target": str(cover), "target_names": {1: "wood"}}
+    dense = TileSource(path=str(scene), dense=True, **named).dense_labels()
+    assert dense is not None
+    assert dense.classes == ("0", "wood", "2")
+    labels = TileSource(path=str(scene), stride=8, block=32, **named).labels()
+    assert labels is not None
+    assert sorted(labels.classes) == ["0", "2", "wood"]
     with pytest.raises(DataError, match=r"data.dense: asks for a class for every pixel"):
         TileSource(path=str(scene), tile=32, dense=True)
 

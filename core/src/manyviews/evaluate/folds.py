@@ -6,7 +6,8 @@ number. Every fold's penalty is chosen on training groups alone (`cut`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -19,7 +20,21 @@ from manyviews.errors import DataError
 from manyviews.evaluate.cut import labels_of
 from manyviews.evaluate.task import Embedded, Scores, Task, labelled
 
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 Folds = Annotated[int, Field(ge=2)] | Literal["leave_one_group_out"]
+
+
+def together(notes: Sequence[str]) -> tuple[str, ...]:
+    """Notes that differ in their numbers alone as one, which says from where to where these go."""
+    alike: dict[str, list[list[str]]] = {}
+    for note in notes:
+        alike.setdefault(NUMBER.sub("\0", note), []).append(NUMBER.findall(note))
+    told = []
+    for form, found in alike.items():
+        spans = [sorted(set(each), key=lambda number: float(number.replace(",", ""))) for each in zip(*found, strict=True)]
+        words = iter(each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in spans)
+        told.append("".join(part if place % 2 == 0 else next(words) for place, part in enumerate(re.split("(\0)", form))))
+    return tuple(told)
 
 
 class CrossValidated(Task):
@@ -46,8 +61,8 @@ class CrossValidated(Task):
 
     def __call__(self, data: Embedded) -> Scores:
         scored = [(name, self.task(fold)) for name, fold in self.each(data)]
-        notes = dict.fromkeys(note for _, scores in scored for note in scores.notes)
-        whole = Scores.over([scores.metrics for _, scores in scored], tuple(notes))
+        notes = together([note for _, scores in scored for note in scores.notes])
+        whole = Scores.over([scores.metrics for _, scores in scored], notes)
         if self.folds != "leave_one_group_out":
             return whole
         main = next(iter(whole.metrics))

@@ -32,7 +32,9 @@ class Target:
     """None: the folder that a scene's file lies in."""
 
 
-def read_target(path: str, kind: TextKind, column: str | None, stride: int, ignore: Sequence[float]) -> Target:
+def read_target(
+    path: str, kind: TextKind, column: str | None, stride: int, ignore: Sequence[float], names: Mapping[int, str]
+) -> Target:
     """The target of a recipe: `folder`, a file of points or a map.
 
     Raises:
@@ -47,7 +49,7 @@ def read_target(path: str, kind: TextKind, column: str | None, stride: int, igno
         )
     if place.suffix.lower() in POINTS:
         return Target(column or place.stem, kind, read_points(place, column))
-    return Target(place.stem, kind, read_map(place, stride, ignore))
+    return Target(place.stem, kind, read_map(place, stride, ignore, names))
 
 
 def labels_of(target: Target, found: Survey) -> Labels:
@@ -56,7 +58,7 @@ def labels_of(target: Target, found: Survey) -> Labels:
         folders = [scene.label for scene in found.scenes]
         texts = np.array(folders, dtype=object)[found.tiles.scene]
     else:
-        texts = np.array(target.places.values, dtype=object)[found.labels]
+        return labels_of_text(target.name, target.places.texts(found.labels), target.kind)
     return labels_of_text(target.name, texts.tolist(), target.kind)
 
 

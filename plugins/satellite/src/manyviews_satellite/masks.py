@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +30,21 @@ class Masks:
     """Or a file for each scene."""
     numbers: tuple[float, ...] = ()
     """What the files hold for each class."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Of these, where they are known."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(f"{number:g}" for number in self.numbers)
+        return tuple(self.names.get(int(number), f"{number:g}") for number in self.numbers)
 
     @classmethod
     def of_map(cls, over: Map) -> Masks:
         """From one map, whose ignored values are no class."""
         found = np.unique(over.numbers[np.isfinite(over.numbers.astype(np.float64))])
-        return cls(over, numbers=tuple(float(number) for number in found if number not in over.ignore))
+        return cls(over, numbers=tuple(float(number) for number in found if number not in over.ignore), names=over.names)
 
     @classmethod
-    def in_folder(cls, scenes: Sequence[Scene], name: str, ignore: Sequence[float]) -> Masks:
+    def in_folder(cls, scenes: Sequence[Scene], name: str, ignore: Sequence[float], names: Mapping[int, str]) -> Masks:
         """From the files of the images' own names in a folder beside theirs.
 
         Raises:
@@ -58,7 +60,7 @@ class Masks:
             files.append(str(beside[0]))
             numbers = _read(files[-1], (0, 0, scene.grid.rows, scene.grid.cols), scene)
             found |= set(np.unique(numbers).tolist())
-        return cls(None, tuple(files), tuple(float(number) for number in sorted(found) if number not in ignore))
+        return cls(None, tuple(files), tuple(float(number) for number in sorted(found) if number not in ignore), names)
 
     def __call__(self, scene: Scene, number: int, window: Window) -> Int[np.ndarray, "rows cols"]:
         """Classes of a window; -1 where there is none."""

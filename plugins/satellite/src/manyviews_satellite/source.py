@@ -72,6 +72,7 @@ class TileSource(Source):
             beside that of the images.
         target: What probes predict: `folder` (that of a scene's file), a file of points, or a map; null: nothing.
         target_column: The column of points' labels.
+        target_names: Names of the values of a map or of masks, such as `{1: water, 2: forest}`.
         target_kind: Classes, or numbers to regress on.
         ignore: Values of a map that are no label.
         splits: `folder`: folders called train, valid and test say; or shares drawn by blocks of ground, `{valid: .1, test: .2}`
@@ -115,6 +116,7 @@ class TileSource(Source):
         dense: bool = False,
         target: str | None = None,
         target_column: str | None = None,
+        target_names: dict[int, str] = {},  # noqa: B006 - read only
         target_kind: TextKind = "classes",
         ignore: list[float] = [],  # noqa: B006 - read only
         splits: str | dict[str, float] | None = None,
@@ -148,7 +150,7 @@ class TileSource(Source):
         in_folder = dense and wanted is not None and not Path(wanted).expanduser().is_file()
         goal = None
         if wanted is not None and not in_folder:
-            goal = read_target(wanted, target_kind, target_column, windows.stride or 4, ignore)
+            goal = read_target(wanted, target_kind, target_column, windows.stride or 4, ignore, target_names)
         if windows.sampling == "whole" and (dense or (goal is not None and goal.places is not None)):
             raise DataError(
                 "data.sampling: a scene that is one sample has one label, its folder's (data.target=folder); points, maps and "
@@ -168,7 +170,7 @@ class TileSource(Source):
                 enough, seen = all_dates(found.scenes, found.tiles, windows.tile, windows.dates, windows.seed)
             found.tiles, found.labels = found.tiles.where(enough), found.labels[enough]
         self._labels = None if goal is None else labels_of(goal, found)
-        self._masks = None if not dense else _masks(found.scenes, wanted, over, ignore)
+        self._masks = None if not dense else _masks(found.scenes, wanted, over, ignore, target_names)
         side = block or BLOCK_TILES * windows.tile
         self._blocks = ground_blocks(found.scenes, found.tiles, windows.tile, side)
         self._splits = split_tiles(found.scenes, found.tiles.scene, self._blocks, splits, goal is not None or dense, split_seed)
@@ -320,7 +322,9 @@ def _left_out(refused: list[str], path: str | Path, on_error: str, any_left: boo
     return [_line(reason) for reason in refused]
 
 
-def _masks(scenes: list[Scene], target: str | None, over: Target | None, ignore: list[float]) -> Masks:
+def _masks(
+    scenes: list[Scene], target: str | None, over: Target | None, ignore: list[float], names: Mapping[int, str]
+) -> Masks:
     """A class for each pixel.
 
     Raises:
@@ -329,7 +333,7 @@ def _masks(scenes: list[Scene], target: str | None, over: Target | None, ignore:
     if target is None:
         raise DataError("data.dense: asks for a class for every pixel; name a map or a folder of masks as data.target")
     if over is None:
-        return Masks.in_folder(scenes, target, ignore)
+        return Masks.in_folder(scenes, target, ignore, names)
     if not isinstance(over.places, Map):
         raise DataError(f"data.target: {target} has no class for every pixel; name a map (.tif, .npy), or leave out data.dense")
     return Masks.of_map(over.places)

@@ -88,6 +88,14 @@ def write_scene(
     return path
 
 
+def weathered(light: Float[np.ndarray, "bands rows cols"], seed: int) -> Float[np.ndarray, "bands rows cols"]:
+    """As another day shows it: haze, more of it in blue, and a sun that is higher or lower, not alike in all bands."""
+    random = np.random.default_rng(seed)
+    haze = random.uniform(0, 0.12) * np.array([1, 0.8, 0.6, 0.3, 0.1, 0.05])
+    sun = np.exp(random.normal(0, 0.25) + random.normal(0, 0.1, len(haze)))
+    return light * sun[:, None, None] + haze[:, None, None]
+
+
 def numbers(light: Float[np.ndarray, "bands rows cols"]) -> Shaped[np.ndarray, "bands rows cols"]:
     """As Sentinel-2's products store it: reflectance times 10,000."""
     return (light * 10_000).round().astype(np.uint16)

@@ -7,8 +7,8 @@ import json
 import math
 import sqlite3
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ class Points:
     values: tuple[str, ...]
     """As text."""
 
+    def texts(self, index: Numbers) -> list[str]:
+        """The labels of some of them."""
+        return [self.values[number] for number in index.tolist()]
+
     def centres(self, scene: Scene) -> tuple[Numbers, Numbers, Numbers]:
         """The pixels of a scene that they lie in, and which of them."""
         rows, cols = (np.floor(part).astype(np.int64) for part in scene.grid.pixels(self.x, self.y, self.crs))
@@ -53,10 +57,16 @@ class Map:
     stride: int
     ignore: tuple[float, ...]
 
-    @property
-    def values(self) -> tuple[str, ...]:
-        """Of every pixel, as text."""
-        return tuple(f"{value:g}" for value in self.numbers.ravel().tolist())
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Of its values, where they are known."""
+
+    def texts(self, index: Numbers) -> list[str]:
+        """The names of some pixels' values, which are numbered row by row."""
+        return [self.name(value) for value in self.numbers.ravel()[index].tolist()]
+
+    def name(self, value: int | float) -> str:
+        """What a value is called."""
+        return self.names.get(int(value), f"{value:g}") if value == int(value) else f"{value:g}"
 
     def at(self, scene: Scene, window: Window) -> np.ndarray:
         """Its values where the pixels of a scene's window lie; NaN beyond it."""
@@ -166,7 +176,7 @@ def _csv(path: Path) -> tuple[list[Row], str | None]:
         raise DataError(f"{path}: a list of points needs numbers in columns x and y, in the scenes' coordinates") from error
 
 
-def read_map(path: Path, stride: int, ignore: Sequence[float]) -> Map:
+def read_map(path: Path, stride: int, ignore: Sequence[float], names: Mapping[int, str]) -> Map:
     """A raster or .npy array of one value a pixel.
 
     Raises:
@@ -176,9 +186,10 @@ def read_map(path: Path, stride: int, ignore: Sequence[float]) -> Map:
         numbers = values(str(path))
         if numbers.ndim != 2:
             raise DataError(f"{path}: has shape {numbers.shape}; a map has rows and columns")
-        return Map(Grid(*numbers.shape), numbers, stride, tuple(ignore))
+        return Map(Grid(*numbers.shape), numbers, stride, tuple(ignore), names)
     header = read_header(str(path))
     grid = header.grid
     numbers = read_pixels(header, [1], (0, 0, grid.rows, grid.cols))[0]
     nodata = header.nodata[0]
-    return Map(grid, numbers, stride, tuple(ignore) + (() if nodata is None or math.isnan(nodata) else (nodata,)))
+    empty = () if nodata is None or math.isnan(nodata) else (nodata,)
+    return Map(grid, numbers, stride, tuple(ignore) + empty, names)
