@@ -273,3 +273,17 @@ def test_real_volumes_load_or_are_refused(realdata: Path, tmp_path: Path) -> Non
     found = examine(folder / "msd_hippocampus")
     assert found is not None
     assert all("saturated" in line or "empty" in line for line in found)
+
+
+def test_labelled_scans_bring_their_classes_to_a_spec_without(tmp_path: Path) -> None:
+    """Pretrained on scans without labels, finetuned on others that have them."""
+    manifest = write_phantoms(tmp_path / "scans", 4, (16, 16, 16))
+    bare = tmp_path / "scans" / "bare.csv"
+    bare.write_text("path\n" + "".join(f"case{number:03d}_image.nii.gz\n" for number in range(4)))
+    plain = VolumeSource(path=bare, crop=16, cache=str(tmp_path / "cache"))
+    assert plain.dense_labels() is None
+    labelled = VolumeSource(path=manifest, crop=16, cache=str(tmp_path / "cache"), spec=plain.spec)
+    found = labelled.dense_labels()
+    assert found is not None
+    assert found.classes == ("0", "1", "2", "3", "4")
+    assert labelled.spec == plain.spec

@@ -143,7 +143,9 @@ class VolumeSource(Source):
         each = target_of(
             [volume.case for volume in self.volumes], wanted, target_kind, required=spec is None or target is not None
         )
-        self.spec = spec or given.model_copy(update={"channels": channels, "classes": self._classes(Path(path))})
+        # An encoder that was pretrained on scans without labels has a spec without classes; labelled scans bring theirs.
+        self._names = (spec.classes if spec is not None else ()) or self._classes(Path(path))
+        self.spec = spec or given.model_copy(update={"channels": channels, "classes": self._names})
         owners = np.array([volume.patient for volume in self.volumes], dtype=object)
         split = split_volumes([volume.case for volume in self.volumes], splits, each, owners, split_seed)
         self._of = np.tile(np.arange(len(self.volumes)), crops)
@@ -180,11 +182,11 @@ class VolumeSource(Source):
 
     def dense_labels(self) -> DenseLabels | None:
         """Of the first crop of each volume, so that a volume counts once however many crops it has."""
-        if not self.spec.classes:
+        if not self._names:
             return None
         known = np.array([volume.label is not None for volume in self.volumes])
         first = np.arange(len(self)) < len(self.volumes)
-        return DenseLabels("segmentation", self.spec.classes, known[self._of] & first)
+        return DenseLabels("segmentation", self._names, known[self._of] & first)
 
     def labelled(self, index: Int[np.ndarray, "samples"], generator: np.random.Generator | None) -> Labelled:
         """Crops with their segmentation; or a whole volume, with its segmentation as it is in the file."""
