@@ -12,7 +12,7 @@ $(STAMP): constraints.txt pyproject.toml core/pyproject.toml $(wildcard plugins/
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev -e "./core[mlflow,report,sweep]" $(addprefix -e ./,$(filter-out core,$(PACKAGES)))
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev -e "./core[mlflow,report,sweep,ray]" $(addprefix -e ./,$(filter-out core,$(PACKAGES)))
 	$(BIN)/python -m manyviews_speech.torchaudio_cpu
 	touch $@
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from manyviews.cli.options import best_option, device_option
+from manyviews.cli.options import best_option, device_option, engine_option
 
 if TYPE_CHECKING:
     from manyviews.engine.device import Device
@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 @click.option("--tokens", is_flag=True, help="One vector a token, whatever the recipe's unit.")
 @click.option("--teacher", is_flag=True, help="The EMA teacher's weights in place of the student's.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True)
+@engine_option
 @best_option
 @device_option
 def command(
-    run: Path, data: str, output: Path, form: str, tokens: bool, teacher: bool, batch_size: int, best: bool, device: Device
+    run: Path,
+    data: str,
+    output: Path,
+    form: str,
+    tokens: bool,
+    teacher: bool,
+    batch_size: int,
+    engine: str,
+    best: bool,
+    device: Device,
 ) -> None:
     """Embed DATA with the encoder of RUN (a run or checkpoint folder); one row a sample, in the order of the data.
 
@@ -49,8 +59,11 @@ def command(
     chosen: Literal["pooled", "flat"] = "flat" if form == "flat" else "pooled"
     unit_of = unit_form("token" if tokens else trained.recipe.unit, chosen)
     encoder = trained.encoder
+    compute = embeddings
+    if engine == "ray":
+        from manyviews.ray_cluster import embeddings_on_ray as compute
     about = export(
-        embeddings(encoder, source, unit_of, batch_size),
+        compute(encoder, source, unit_of, batch_size),
         source,
         writer,
         output,

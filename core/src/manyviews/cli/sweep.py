@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from manyviews.cli.options import engine_option
+
 
 @click.command(short_help="Try choices and ranges of a recipe's values.")
 @click.argument("recipes", metavar="RECIPE[,RECIPE]...", required=False)
@@ -16,6 +18,7 @@ import click
     "--trials", type=click.IntRange(min=1), help="Runs to make, where there are ranges; choices alone: every combination."
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that work side by side.")
+@engine_option
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=Path("sweeps"), show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search (not of the runs).")
 @click.option(
@@ -28,6 +31,7 @@ def command(
     lower: bool | None,
     trials: int | None,
     workers: int,
+    engine: str,
     folder: Path,
     seed: int,
     resume: Path | None,
@@ -54,7 +58,7 @@ def command(
 
     from manyviews.sweep.sweep import run_sweep
 
-    run_sweep(resume, workers=workers, say=click.echo)
+    run_sweep(resume, workers=workers, ray=engine == "ray", say=click.echo)
 
 
 def _begin(

@@ -57,12 +57,13 @@ def new_sweep(space: Space, parent: Path, *, metric: str, lower: bool, trials: i
     return folder
 
 
-def run_sweep(folder: Path, *, workers: int = 1, say: Say = print) -> list[Record]:
+def run_sweep(folder: Path, *, workers: int = 1, ray: bool = False, say: Say = print) -> list[Record]:
     """Run what is left of a sweep, compare its runs and keep the comparison with it.
 
     Args:
         folder: As `new_sweep` made it, or of one that was interrupted.
         workers: Processes that run trials side by side; each has its share of the CPU threads, and of the GPUs.
+        ray: They are a Ray cluster's.
 
     Raises:
         UserError: Not a sweep, or another process is at it.
@@ -78,7 +79,13 @@ def run_sweep(folder: Path, *, workers: int = 1, say: Say = print) -> list[Recor
             if again := take_back_killed(study):
                 say(f"{again} trials were interrupted and are tried again")
             enqueue(study, plan)
-            done = work(folder) if workers == 1 else _work_together(folder, plan, workers, say)
+            if ray:
+                from manyviews.ray_cluster import work_on_ray
+
+                done = work_on_ray(folder, workers)
+                _tell_ended(folder, plan, set(), say)
+            else:
+                done = work(folder) if workers == 1 else _work_together(folder, plan, workers, say)
             records = read_records((), folder)
             _conclude(folder, plan, records, tracker, say)
             status = "FINISHED" if done else "KILLED"
