@@ -18,7 +18,7 @@ from manyviews.report.atlas import colour, draw_map, layout, legend
 from manyviews.report.curves import LEAST, MOST_POINTS, Series, thinned, title, wide_enough
 from manyviews.report.embedded import Embeddings, Known
 from manyviews.report.make import NAME, verdict_of
-from manyviews.report.neighbours import nearest
+from manyviews.report.neighbours import near, nearest
 from manyviews.report.page import table
 from manyviews.report.scores import last_readings
 
@@ -68,7 +68,7 @@ def test_a_tracked_run_ends_with_a_report(toy_recipe: MakeRecipe, tmp_path: Path
     page = read(done.folder / NAME)
     for words in ("masked_reconstruction", "linear_probe/accuracy", "Coloured by", "centre 0", "steps", "query", "view 1"):
         assert words in page.text, words
-    assert page.text.count("cosine 0.") + page.text.count("cosine 1.") == 25
+    assert len(re.findall(r"cosine (?:0\.|1 - )\d", page.text)) == 25
     assert page.loads == [], "the page loads something from elsewhere"
     assert len(set(page.ids)) == len(page.ids), "two things on the page have one id"
     assert set(page.refers) <= set(page.ids)
@@ -170,6 +170,12 @@ def test_twelve_classes_are_told_apart_by_discs_and_rings() -> None:
     marks = re.findall(r'fill="[^"]+"(?: stroke="[^"]+")?', drawn)
     assert len(set(marks)) == 12
     assert legend(known).count("background:none") == 2
+
+
+def test_cosines_of_a_collapsed_embedding_are_told_apart() -> None:
+    assert near(0.98765) == "0.988"
+    assert near(1 - 3e-5) == "1 - 3e-05"
+    assert near(1.0000001) == "1 - 0e+00"
 
 
 def test_a_class_that_is_a_number_says_of_what() -> None:

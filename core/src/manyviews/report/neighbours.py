@@ -71,7 +71,7 @@ def draw_neighbours(found: Embeddings, texts: Sequence[str], drawer: Drawer, see
     queries = np.sort(np.random.default_rng(seed).permutation(len(found.units))[:QUERIES])
     order, cosines = nearest(found.x, queries, NEIGHBOURS)
     known = found.known
-    about = "" if known is None or not known.classes else f"Framed in pink: another {known.name} than the query's."
+    about = "" if known is None or not known.classes else f"Framed in pink: {known.name} is not the query's."
 
     def cell(place: int, about: str, kind: str, name: str) -> str:
         picture = drawer.thumbnail(int(found.samples[place]), found.tokens[place], name)
@@ -82,9 +82,14 @@ def draw_neighbours(found: Embeddings, texts: Sequence[str], drawer: Drawer, see
         cells = [cell(query, "<b>query</b>", "query", f"query{row}")]
         for rank, place in enumerate(cast(list[int], order[row].tolist())):
             kind = "other" if _differ(found, query, place) else "same"
-            cells.append(cell(place, f"cosine {cosines[row, rank]:.3f}", kind, f"near{row}-{rank}"))
+            cells.append(cell(place, f"cosine {near(float(cosines[row, rank]))}", kind, f"near{row}-{rank}"))
         rows.append(f'<div class="row">{"".join(cells)}</div>')
     return "".join(rows) + paragraph(about, "note")
+
+
+def near(cosine: float) -> str:
+    """Three figures, of the cosine or of what it lacks to one: in a collapsed embedding all are 1.000."""
+    return f"{cosine:.3f}" if cosine < 0.9995 else f"1 - {max(1 - cosine, 0.0):.0e}"
 
 
 def _differ(found: Embeddings, one: int, two: int) -> bool:
