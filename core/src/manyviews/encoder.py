@@ -31,7 +31,8 @@ class Encoder(nn.Module, ABC):
     causal: bool = False
     """Whether a token sees only itself and those before it in its sample; the choice of an encoder that offers CAUSAL."""
     axes: int = 1
-    """Axes of `Layout.coordinates`; set by an encoder that offers UNPLACED, where they are several."""
+    """Axes of `Layout.coordinates`; set by an encoder that offers UNPLACED, where they are several. A batch with one place
+    along the first of them may leave those out."""
     target_channels: int = 0
     """Channels of `targets`; set by an encoder that offers TOKEN_TARGETS."""
     local_width: int = 0

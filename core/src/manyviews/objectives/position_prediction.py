@@ -85,7 +85,8 @@ class PositionPrediction(Objective):
         coordinates = view.layout.coordinates()
         assert coordinates is not None, "an encoder that offers PLACED_TOKENS says where they are"
         parts, known = parts_of(coordinates, lengths, self.parts)
-        logits = full(student.predictor(encoding.tokens)).reshape(-1, self.parts)
+        logits = full(student.predictor(encoding.tokens)).reshape(len(coordinates), -1, self.parts)
+        logits = logits[:, -coordinates.shape[1] :].flatten(0, 1)
         with exact(logits):
             values = F.cross_entropy(logits, parts.flatten(), reduction="none")
         right = (logits.detach().argmax(1) == parts.flatten()).to(logits.dtype)

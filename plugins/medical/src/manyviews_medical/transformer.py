@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -37,7 +38,7 @@ class PatchTransformer(VolumeEncoder):
         causal: A patch sees itself and those before it on the grid (AIM, El-Nouby et al. 2024), as `autoregression` wants.
     """
 
-    offers = VolumeEncoder.offers | {Trait.LAYERS, Trait.CAUSAL}
+    offers = VolumeEncoder.offers | {Trait.LAYERS, Trait.CAUSAL, Trait.UNPLACED}
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class PatchTransformer(VolumeEncoder):
         causal: bool = False,
     ) -> None:
         super().__init__(spec, width=width, patch=patch)
-        self.hide, self.causal = hide, causal
+        self.hide, self.causal, self.axes = hide, causal, spec.axes
         self.inwards = nn.Linear(self.target_channels, width)
         self.mask = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.transformer = Transformer(width, depth, heads, dropout=dropout, causal=causal)
@@ -63,19 +64,19 @@ class PatchTransformer(VolumeEncoder):
     def forward(self, view: View) -> Encoding:
         hidden, lengths = view.hidden, view.layout.lengths
         if hidden is None or self.hide == "replace":
-            tokens = self._tokens(view.batch, None if hidden is None else hidden.where[0])
-            return self._run(tokens, None, lengths, layers=view.layers)
+            tokens = self._tokens(view, None if hidden is None else hidden.where[0])
+            return self._run(tokens, None, lengths, view)
         kept = hidden.complement(lengths)
         present = kept.index(lengths)
-        return self._run(self._tokens(view.batch, None, present), present, kept.lengths(lengths), layers=view.layers)
+        return self._run(self._tokens(view, None, present), present, kept.lengths(lengths), view)
 
     def _tokens(
-        self, batch: VolumeBatch, hidden: Bool[Tensor, "tokens"] | None, present: Tensor | None = None
+        self, view: View, hidden: Bool[Tensor, "tokens"] | None, present: Tensor | None = None
     ) -> Float[Tensor, "present width"]:
         """Patches as tokens, with their positions; of `present` alone, so that nothing is computed of the others."""
-        scaled = batch.scaled(self.inwards.weight.dtype)
+        scaled = view.batch.scaled(self.inwards.weight.dtype)
         patches = cut(scaled.voxels, self.patch)
-        places = self._positions(batch, len(patches))
+        places = self._positions(view.batch, len(patches)) * view.placed
         if present is not None:
             patches, places = patches[present], places[present]
         tokens = self.inwards(patches)
@@ -89,19 +90,19 @@ class PatchTransformer(VolumeEncoder):
         encoded = sincos(places.to(self.inwards.weight.dtype), self.width)
         return encoded.repeat(total // len(encoded), 1)
 
-    def _run(
-        self, tokens: Float[Tensor, "present width"], present: Tensor | None, lengths: Lengths, *, layers: bool
-    ) -> Encoding:
-        if not layers:
-            tokens = self.transformer(tokens, lengths)
+    def _run(self, tokens: Float[Tensor, "present width"], present: Tensor | None, lengths: Lengths, view: View) -> Encoding:
+        seen = None if view.seen is None else view.seen.where[0]
+        if not view.layers:
+            tokens = self.transformer(tokens, lengths, seen)
             return Encoding(tokens, present, lengths, lengths.mean(tokens))
-        every = self.transformer.layers(tokens, lengths)
+        every = self.transformer.layers(tokens, lengths, seen)
         return Encoding(every[-1], present, lengths, lengths.mean(every[-1]), every)
 
     def both(self, view: View) -> tuple[Encoding, tuple[Float[Tensor, "samples _ ..."], ...]]:
         """The maps are the voxels and four layers' tokens on their grid."""
         scaled = view.batch.scaled(self.inwards.weight.dtype)
+        view = replace(view, batch=scaled, layers=True)
         hidden = None if view.hidden is None else view.hidden.where[0]
-        encoding = self._run(self._tokens(scaled, hidden), None, view.layout.lengths, layers=True)
+        encoding = self._run(self._tokens(view, hidden), None, view.layout.lengths, view)
         grid = grid_of(scaled.space, self.patch)
         return encoding, (scaled.voxels, *(as_map(encoding.layers[number - 1], grid) for number in self.taken))

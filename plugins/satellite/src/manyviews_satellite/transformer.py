@@ -41,7 +41,7 @@ class PatchTransformer(TileEncoder):
         pool: What stands for a tile: the mean of its tokens, or of those of its middle, for labels of the middle pixel.
     """
 
-    offers = TileEncoder.offers | {Trait.LAYERS, Trait.CAUSAL}
+    offers = TileEncoder.offers | {Trait.LAYERS, Trait.CAUSAL, Trait.UNPLACED}
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class PatchTransformer(TileEncoder):
     ) -> None:
         super().__init__(spec, width=width, patch=patch, groups=groups_of(spec, groups), pool=pool)
         self.times, self.positions, self.hide, self.causal = times, positions, hide, causal
+        self.axes = 2 + (len(self.groups) > 1) + (max(spec.windows.dates, len(spec.windows.pairs)) > 1)
         self.kernels = nn.ModuleList(
             BandKernels([spec.bands[band] for band in group.bands], patch**2, width, kernels) for group in self.groups
         )
@@ -71,7 +72,7 @@ class PatchTransformer(TileEncoder):
 
     def forward(self, view: View) -> Encoding:
         batch, lengths = view.batch, view.layout.lengths
-        places = self._places(batch)
+        places = self._places(batch) * view.placed
         tokens = rearrange(self._patches(batch) + places, "b d g h w width -> (b d g h w) width")
         present = None
         if view.hidden is not None and self.mask is not None:
@@ -82,10 +83,11 @@ class PatchTransformer(TileEncoder):
             present = kept.index(lengths)
             tokens, lengths = tokens[present], kept.lengths(lengths)
         layers: tuple[Tensor, ...] = ()
+        seen = None if view.seen is None else view.seen.where[0]
         if view.layers:
-            *_, tokens = layers = self.transformer.layers(tokens, lengths)
+            *_, tokens = layers = self.transformer.layers(tokens, lengths, seen)
         else:
-            tokens = self.transformer(tokens, lengths)
+            tokens = self.transformer(tokens, lengths, seen)
         return Encoding(tokens, present, lengths, self.pooled(tokens, present, lengths, batch), layers)
 
     def _patches(self, batch: TileBatch) -> Float[Tensor, "tiles dates groups rows cols width"]:
