@@ -108,9 +108,12 @@ class Order:
         edges = np.searchsorted(self.samples, np.cumsum([0, *self.blocks]))
         order = rng.permutation(len(self.blocks))
         windows = [order[i : i + self.window] for i in range(0, len(order), self.window)]
-        return np.concatenate(
-            [rng.permutation(np.concatenate([self.samples[edges[b] : edges[b + 1]] for b in window])) for window in windows]
-        )
+        found, place = np.empty_like(self.samples), 0  # written part by part: joined, they would be there twice
+        for window in windows:
+            part = rng.permutation(np.concatenate([self.samples[edges[b] : edges[b + 1]] for b in window]))
+            found[place : place + len(part)] = part
+            place += len(part)
+        return found[:place]
 
 
 Reader = Callable[[int, Int[np.ndarray, "batch"]], Batch]
