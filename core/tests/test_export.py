@@ -28,7 +28,7 @@ def write(output: Path, compute: Compute | None = None, form: Form = "pooled", s
     return export(
         compute or embeddings(ENCODER, source, form, 4),
         source,
-        writer_for(output, "toy"),
+        writer_for(output, "toy", "embedding"),
         output,
         what="embedding",
         of={"form": form, **of},
@@ -99,7 +99,7 @@ def test_no_samples_give_no_rows(tmp_path: Path, name: str) -> None:
     empty = ToySource(samples=1)
     monkey = Rows(np.empty(0, np.int64), np.empty(0, np.int64), np.zeros((0, 16), np.float32))
     about = export(
-        lambda samples: iter([monkey][:0]), empty, writer_for(tmp_path / name, "toy"), tmp_path / name,
+        lambda samples: iter([monkey][:0]), empty, writer_for(tmp_path / name, "toy", "embedding"), tmp_path / name,
         what="embedding", of={}, width=16,
     )  # fmt: skip
     assert (about.rows, about.rest) == (0, (16,))
@@ -135,6 +135,9 @@ def test_a_domains_writer_is_found_by_its_ending_and_knows_the_source(tmp_path: 
     export(embeddings(ENCODER, RAGGED, "pooled", 4), RAGGED, Names(), output, what="embedding", of={}, width=16)
     assert output.read_text().endswith(" 23")
     with pytest.raises(UserError, match=r"ends in \.txt; name a \.csv or \.npy"):
-        writer_for(output, "toy")
+        writer_for(output, "toy", "embedding")
+    with pytest.raises(UserError, match=r"ends in \.tsv; name a \.csv or"):  # which holds events alone
+        writer_for(tmp_path / "e.tsv", "toy", "embedding")
+    assert writer_for(tmp_path / "e.tsv", "toy", "events").suffixes == (".tsv",)
     with pytest.raises(UserError, match="there is no folder"):
-        writer_for(tmp_path / "no" / "e.npy", "toy")
+        writer_for(tmp_path / "no" / "e.npy", "toy", "embedding")

@@ -40,7 +40,7 @@ def test_embedding_gives_the_same_bytes(cluster: None, tmp_path: Path, form: For
     for name, made in {"local": embeddings, "ray": embeddings_on_ray}.items():
         output = tmp_path / f"{name}.npy"
         compute = made(encoder, source, form, 4)
-        export(compute, source, writer_for(output, "toy"), output, what="embedding", of={"form": form}, width=16)
+        export(compute, source, writer_for(output, "toy", "embedding"), output, what="embedding", of={"form": form}, width=16)
     assert (tmp_path / "local.npy").read_bytes() == (tmp_path / "ray.npy").read_bytes()
 
 

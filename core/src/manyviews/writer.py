@@ -18,6 +18,8 @@ from jaxtyping import Int, Shaped
 
 from manyviews.source import Source
 
+What = Literal["embedding", "answer", "events"]
+"""What rows are."""
 EVENT = ("onset", "offset", "class", "score")
 """A row of an event: seconds from its sample's beginning, the number of its class, and how sure it is."""
 
@@ -42,7 +44,7 @@ class About:
 
     source: Source
     """Where the samples come from: it knows names, places, georeferences."""
-    what: Literal["embedding", "answer", "events"]
+    what: What
     rows: int
     rest: tuple[int, ...] | None
     """Shape of a row; None where rows differ in shape (label maps of samples of unlike size)."""
@@ -55,6 +57,8 @@ class Writer(ABC):
 
     suffixes: ClassVar[tuple[str, ...]]
     """Endings of a name that mean this writer, with the dot."""
+    holds: ClassVar[frozenset[What]] = frozenset(("embedding", "answer", "events"))
+    """What it has a form for."""
 
     def check(self, source: Source) -> None:  # noqa: B027 (most writers take anything)
         """Refuse, before anything is computed, what this writer has no place for, or a library that is not there.

@@ -52,7 +52,7 @@ def command(
     from manyviews.export.export import embeddings, export, weights_of, writer_for
 
     trained = load_trained(best_checkpoint(run) if best else run, teacher=teacher, device=device)
-    writer = writer_for(output, trained.recipe.domain)
+    writer = writer_for(output, trained.recipe.domain, "embedding")
     source = trained.reading(data)
     writer.check(source)
     source = writer.cut(source)

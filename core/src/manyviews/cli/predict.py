@@ -35,7 +35,7 @@ def command(run: Path, data: str, output: Path, device: Device) -> None:
     from manyviews.finetuning.load import load_finetuned
 
     found = load_finetuned(run, device=device)
-    writer = writer_for(output, found.trained.recipe.domain)
+    writer = writer_for(output, found.trained.recipe.domain, found.task.gives)
     source = found.trained.reading(data)
     writer.check(source)
     about = export(

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from manyviews.errors import UserError
 from manyviews.source import Source
 from manyviews.writer import About, Rows, Writer
 
@@ -22,10 +21,9 @@ class TsvWriter(Writer):
     """
 
     suffixes = (".tsv",)
+    holds = frozenset(("events",))
 
     def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
-        if about.what != "events":
-            raise UserError("--output: a .tsv file holds events (onset, offset, label), and these are none; name a .csv file")
         with place.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(COLUMNS)

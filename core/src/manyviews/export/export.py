@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -16,21 +16,26 @@ from manyviews.evaluate.embed import Form, check_finite, encodings, vectors
 from manyviews.export.parts import Parts
 from manyviews.plugins.registry import registry
 from manyviews.source import Source
-from manyviews.writer import About, Rows, Writer
+from manyviews.writer import About, Rows, What, Writer
 
 Compute = Callable[[Int[np.ndarray, "samples"]], Iterator[Rows]]
 """The rows of these samples, in their order."""
 
 
-def writer_for(output: Path, domain: str) -> Writer:
+def writer_for(output: Path, domain: str, what: What) -> Writer:
     """Of the domain or of the core, by the ending of the name.
 
+    Args:
+        output: The file to be written.
+        domain: Whose own writers count beside the core's.
+        what: The rows are.
+
     Raises:
-        UserError: No writer has this ending, or there is no such folder.
+        UserError: No writer of such rows has this ending, or there is no such folder.
     """
     found: dict[str, type[Writer]] = {}
     for part, cls in registry().loaded("writer"):
-        if part.name.rpartition("/")[0] in ("", domain):
+        if part.name.rpartition("/")[0] in ("", domain) and what in cls.holds:
             found |= dict.fromkeys(cls.suffixes, cls)
     fitting = [suffix for suffix in found if output.name.endswith(suffix)]
     if not fitting:
@@ -48,7 +53,7 @@ def export(
     writer: Writer,
     output: Path,
     *,
-    what: Literal["embedding", "answer", "events"],
+    what: What,
     of: Mapping[str, Any],
     width: int,
     names: tuple[str, ...] = (),
