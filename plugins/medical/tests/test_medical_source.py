@@ -287,3 +287,14 @@ def test_labelled_scans_bring_their_classes_to_a_spec_without(tmp_path: Path) ->
     assert found is not None
     assert found.classes == ("0", "1", "2", "3", "4")
     assert labelled.spec == plain.spec
+
+
+def test_bodies_of_the_demo_lie_otherwise_and_are_the_same_again() -> None:
+    middles = []
+    for number in range(4):
+        image, label = phantom(number, (24, 24, 24), large=True, pose=0.15)
+        again, _ = phantom(number, (24, 24, 24), large=True, pose=0.15)
+        np.testing.assert_array_equal(image, again)
+        assert set(np.unique(label)) == {0, 1, 2, 3, 4}
+        middles.append(np.argwhere(label > 0).mean(0))
+    assert np.ptp(np.array(middles), axis=0).max() > 1

@@ -14,11 +14,21 @@ ORGANS = ("body", "liver", "spine", "kidney")
 
 
 def phantom(
-    number: int, size: Sequence[int] = (48, 48, 40), large: bool = False
+    number: int, size: Sequence[int] = (48, 48, 40), large: bool = False, pose: float = 0.0
 ) -> tuple[Float[np.ndarray, "x y z"], UInt8[np.ndarray, "x y z"]]:
-    """A body and its organs: ellipsoids jittered from case to case; a large liver in every second one."""
+    """A body and its organs: ellipsoids jittered from case to case.
+
+    Args:
+        number: Of the case; the same one is the same body.
+        size: Voxels.
+        large: Whether its liver is large.
+        pose: How far bodies lie from the middle, in half sides of the volume; they differ in size by half as much.
+    """
     random = np.random.default_rng([7, number])
-    axes = np.meshgrid(*(np.linspace(-1, 1, side) for side in size), indexing="ij")
+    lies = pose * np.random.default_rng([8, number]).uniform(-1, 1, 4)
+    middle, zoom = lies[:3], 1 + lies[3] / 2
+    sides = [(np.linspace(-1, 1, side) - place) / zoom for side, place in zip(size, middle, strict=True)]
+    axes = np.meshgrid(*sides, indexing="ij")
     label = np.zeros(size, np.uint8)
     volume = 0.03 * random.standard_normal(size)
     liver = (0.42, 0.36, 0.4) if large else (0.3, 0.26, 0.3)
@@ -39,14 +49,14 @@ def phantom(
     return volume, label
 
 
-def write_phantoms(folder: Path, count: int = 24, size: Sequence[int] = (48, 48, 40)) -> Path:
+def write_phantoms(folder: Path, count: int = 24, size: Sequence[int] = (48, 48, 40), pose: float = 0.0) -> Path:
     """`count` volumes of half as many patients as NIfTI, with labels and a manifest. The brightness of each file is its
     own, as MR's is."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(count):
         large = bool(number // 2 % 2)
-        volume, label = phantom(number, size, large)
+        volume, label = phantom(number, size, large, pose)
         scale = [100.0, 900.0, 4000.0][number % 3]
         affine = np.diag([1.5, 1.5, 2.0, 1.0])
         image = nibabel.Nifti1Image((scale * np.clip(volume, 0, None)).astype(np.int16), affine)
