@@ -178,6 +178,8 @@ def test_files_are_answered_as_they_are_read(runs: dict[str, Path], tmp_path: Pa
     np.testing.assert_allclose(answers, wanted, rtol=1e-5, atol=1e-6)
     text = [base64.b64encode(content).decode() for content in contents]
     np.testing.assert_array_equal(served.predict(pd.DataFrame({"file": text})), answers)
+    with pytest.raises(RequestError, match=r"end in \.nii, \.mgh, \.mgz"):
+        served.predict(pd.DataFrame({"file": contents[:1], "name": ["scan.nrrd"]}))
     for content, words in (
         (b"hello", "row 0: cannot be read as NIfTI"),
         (contents[0][:3000], "row 0: is truncated"),

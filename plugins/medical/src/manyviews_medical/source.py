@@ -74,7 +74,8 @@ class VolumeSource(Source):
     """
 
     spec: VolumeSpec
-    served = ".nii"
+    # A header of NRRD or Analyze may name its data's file, so neither is sent.
+    served, served_also = ".nii", frozenset({".mgz", ".mgh"})
 
     @classmethod
     def reading(cls, data: Any, spec: Spec) -> VolumeSource:

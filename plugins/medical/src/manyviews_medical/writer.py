@@ -36,6 +36,7 @@ class NiftiWriter(Writer):
     """
 
     suffixes = (".nii", ".nii.gz")
+    holds = frozenset(("embedding", "answer"))
 
     def check(self, source: Source) -> None:
         """Of a single volume."""
@@ -58,6 +59,7 @@ class NiftiFolderWriter(Writer):
     """A folder of NIfTI files, one for each scan, called as the scan is; else as the writer of one file."""
 
     suffixes = (FOLDER,)
+    holds = frozenset(("embedding", "answer"))
 
     def check(self, source: Source) -> None:
         """Of volumes that have names of their own."""
