@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from manyviews.engine.run import Run
 from manyviews.errors import UserError
 from manyviews.testing.servers import PASSWORD, USER, Server, post, serving, tracking_server
 from manyviews.track.run_file import RunFile
+from manyviews.track.served import RequestError, Served
 from manyviews.track.sync import sync
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
@@ -167,8 +169,6 @@ def test_an_encoder_answers_over_http_and_refuses_in_sentences(
 def test_files_are_read_as_files(tmp_path: Path) -> None:
     """Without a server: what stands behind the port is given bytes, or base64 where a client sends text."""
     soundfile = pytest.importorskip("soundfile")
-    from manyviews.track.served import RequestError, Served
-
     rng = np.random.default_rng(0)
     clips = tmp_path / "clips"
     clips.mkdir()
@@ -234,3 +234,50 @@ def test_a_scan_is_answered_over_http(tmp_path: Path, capsys: pytest.CaptureFixt
         nan = nibabel.Nifti1Image(np.full((9, 9, 9), np.nan, np.float32), np.eye(4)).to_bytes()
         status, text = ask(nan)
         assert (status, "row 0: 729 of its voxels hold NaN" in text) == (400, True), text[-500:]
+
+
+@pytest.mark.parametrize("domain", ["graphs", "speech"])
+def test_a_row_of_another_kind_is_answered_over_http(domain: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recording's bytes, a graph's edges and features: trained, registered and served as a user does it."""
+    kept = tmp_path / "data"
+    kept.mkdir()
+    if domain == "speech":
+        soundfile = pytest.importorskip("soundfile")
+        for number in range(4):
+            noise = 0.1 * np.random.default_rng(number).normal(size=4000)
+            soundfile.write(kept / f"{number}.wav", noise, 8000)
+        recipe, data, encoder = "speech/audio_mae", {"path": str(kept), "rate": 8000}, {"width": 8, "depth": 1, "heads": 2}
+    else:
+        pytest.importorskip("torch_geometric")
+        from manyviews_graphs.testing import graphs
+
+        recipe, data, encoder = "graphs/graphmae_graphs", graphs(kept)["data"], {"width": 8, "layers": 1}
+    made = pretrain(
+        recipe,
+        data=data,
+        encoder=encoder,
+        train={"steps": 1, "epochs": None, "batch_size": 4, "folder": str(tmp_path / "runs")},
+        evaluate=[],
+        track={"uri": f"sqlite:///{tmp_path}/mlflow.db", "experiment": domain},
+    )
+    assert run(["runs", "register", str(made.folder), "--alias", "champion"]) == 0, capsys.readouterr().err
+    if domain == "speech":
+        content = (kept / "1.wav").read_bytes()
+        row: dict[str, Any] = {"file": base64.b64encode(content).decode()}
+        expected = load_trained(made.folder).predict(str(kept / "1.wav"))
+        bad, words = {"file": base64.b64encode(b"hello").decode()}, "row 0: cannot be read as sound"
+    else:
+        trained = load_trained(made.folder)
+        example = trained.reading(data["path"]).example()
+        assert example is not None
+        row = dict(example.iloc[0])
+        expected = Served(trained).predict(example.iloc[:1])
+        bad, words = {**row, "edge_index": [[0, 99], [1, 2]]}, "DataFrame: edge "
+    uri = RunFile.load(made.folder).state.uri
+    assert uri is not None
+    with serving(f"models:/{domain}-encoder@champion", uri, tmp_path / "served") as served:
+        status, text = post(f"{served.url}/invocations", json.dumps({"dataframe_records": [row]}, default=int).encode())
+        assert status == 200, text
+        np.testing.assert_allclose(json.loads(text)["predictions"], expected, rtol=1e-4, atol=1e-5)
+        status, text = post(f"{served.url}/invocations", json.dumps({"dataframe_records": [bad]}, default=int).encode())
+        assert (status, words in text) == (400, True), text[-500:]
