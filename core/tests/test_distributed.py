@@ -294,7 +294,7 @@ def plainly(number: int, meeting: Path) -> None:
     check_one_unit_each()
     for name in CHECKS:
         check(name, number, expected[name])
-    dist.destroy_process_group()
+    distributed.close()
 
 
 def with_ddp(number: int, meeting: Path) -> None:
@@ -303,7 +303,7 @@ def with_ddp(number: int, meeting: Path) -> None:
     for name in names:
         parallel = partial(nn.parallel.DistributedDataParallel, find_unused_parameters=True)
         check(name, number, expected[name], wrap=parallel)
-    dist.destroy_process_group()
+    distributed.close()
 
 
 def launch(way: str, folder: Path) -> None:

@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from torch import nn
 from torch.testing import assert_close
 
+from manyviews import distributed
 from manyviews.engine.mgda import MGDA, common_descent, min_norm_point
 from manyviews.engine.pretrain import pretrain
 from manyviews.errors import RecipeError
@@ -237,7 +238,7 @@ def two_processes(number: int, meeting: Path) -> None:
     assert_close(dict(found), dict(expected_metrics))
     assert_close([shared.grad, *(head.grad for head in heads)], expected)
     assert_close(alone.grad, torch.zeros(2, dtype=torch.float64))
-    dist.destroy_process_group()
+    distributed.close()
 
 
 def test_two_processes_are_as_one(tmp_path: Path) -> None:

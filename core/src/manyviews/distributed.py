@@ -15,6 +15,7 @@ between hosts, over gloo.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -46,6 +47,7 @@ def close() -> None:
     """Take the process group down, where one is up: its threads must have ended before the program does."""
     if active():
         _hosts.cache_clear()
+        gc.collect()  # wrapped models refer to themselves and to the group, whose threads outlive it with them
         dist.destroy_process_group()
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch.testing import assert_close
 
+from manyviews import distributed
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Objective
 from manyviews.traits import Trait
@@ -82,7 +83,7 @@ def main(number: int, meeting: Path) -> None:
             assert_close(averaged(gradient), wanted[key], msg=lambda text, name=name, key=key: f"{name}, {key}: {text}")
         for key, buffer in mine.items():
             assert_close(buffer, state[key], msg=lambda text, name=name, key=key: f"{name}, {key}: {text}")
-    dist.destroy_process_group()
+    distributed.close()
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.testing import assert_close
 
+from manyviews import distributed
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Objective
 from manyviews.view import View
@@ -102,7 +103,7 @@ def main(number: int, meeting: Path) -> None:
         assert found.keys() == wanted.keys()
         for key, gradient in found.items():
             assert_close(averaged(gradient), wanted[key], msg=lambda text, name=name, key=key: f"{name}, {key}: {text}")
-    dist.destroy_process_group()
+    distributed.close()
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from manyviews import distributed
 from manyviews.engine.learner import Step
 from manyviews.engine.model import Model
 from manyviews.errors import UserError
@@ -29,7 +30,7 @@ def main(plugin: str, folder: Path, rank: int) -> None:
             check(bench, meeting, rank)
         except AssertionError as error:
             raise AssertionError(f"{meeting}: {error}") from error
-    dist.destroy_process_group()
+    distributed.close()
 
 
 def check(bench: Bench, meeting: Meeting, rank: int) -> None:
