@@ -216,7 +216,11 @@ def summary(done: list[dict[str, Any]]) -> dict[str, Any]:
             tried[fit["recipe"], fit["arm"], fit["labels"]][fit["rate"]].append(fit)
     values, rates = {}, {}
     for key, by_rate in tried.items():
-        rates[key] = max(by_rate, key=lambda rate: mean(fit["valid"]["dice"] for fit in by_rate[rate]))
+        chosen = {rate: {(fit["subset"], fit["seed"]): fit["valid"]["dice"] for fit in fits} for rate, fits in by_rate.items()}
+        common = set.intersection(*map(set, chosen.values()))  # of a study that was ended, what all rates have
+        if not common:
+            continue
+        rates[key] = max(chosen, key=lambda rate: mean(chosen[rate][pair] for pair in common))
         values[key] = {(fit["subset"], fit["seed"]): fit["test"]["dice"] for fit in by_rate[rates[key]]}
     rows = {}
     for (name, arm, labels), found in sorted(values.items()):

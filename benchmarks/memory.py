@@ -115,11 +115,10 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     cache = {"data.cache": str(folder / "cache")} if name == "volumes" else {}
     train = {"train.batch_size": case.batch, "train.batch_total": None}
     recipe = load_recipe(case.recipe, {**path, **given, **cache, **train})
-    source_of = build_source  # imports come before the first reading
     __import__(case.needs)
     before, peak = anonymous(), Peak()
     with peak:
-        source = source_of(recipe)
+        source = build_source(recipe)
         order = order_of(recipe, source)
         for _ in read(Samples(source), order, 0, BATCHES, 0):
             pass

@@ -29,12 +29,12 @@ import csv
 import json
 import multiprocessing
 import os
-import queue
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -339,38 +339,34 @@ def work(task: tuple[Job, Path, str, float | None]) -> dict[str, Any]:
         return {"job": asdict(job), "error": f"{type(error).__name__}: {error}"}
 
 
-def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """What is not there yet, `--jobs` at a time, as far as the time goes; all finished lines."""
+def study(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is not there yet, `--jobs` at a time, as far as the time goes; all finished lines, and those of what failed now."""
+    errors: list[dict[str, Any]] = []
     lines, inner = read_lines(arguments.out), inner_jobs(arguments.candidates, arguments.pairs)
     first = [*inner, *(Job(name, (), seed) for name in VOICES for seed in range(arguments.seeds))]
-    began, asked, running = time.monotonic(), {_job(line) for line in lines}, 0
+    began, asked = time.monotonic(), {_job(line) for line in lines}
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    finished: queue.Queue[dict[str, Any]] = queue.Queue()
-    with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool, arguments.out.open("a") as file:
+    pool = ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn"))
+    running: set[Future[dict[str, Any]]] = set()
+    with arguments.out.open("a") as file:
         while True:
             for job in [*first, *final_jobs(lines, inner, arguments.seeds)]:
                 if job not in asked:
                     asked.add(job)
-                    task = (job, arguments.data, arguments.device, arguments.epochs)
-                    pool.apply_async(work, (task,), callback=finished.put, error_callback=_told)
-                    running += 1
+                    running.add(pool.submit(work, (job, arguments.data, arguments.device, arguments.epochs)))
             left = arguments.within - (time.monotonic() - began)
             if not running or left <= 0:
                 break
-            try:
-                line = finished.get(timeout=left)
-            except queue.Empty:
-                break
-            running -= 1
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            lines += [line] if "records" in line else []
-            print(f"{time.monotonic() - began:5.0f} s {line['job']}: {line.get('error', 'done')}", file=sys.stderr)
-    return lines
-
-
-def _told(error: BaseException) -> None:
-    print(f"a worker failed: {error}", file=sys.stderr)
+            ended, running = wait(running, timeout=left, return_when=FIRST_COMPLETED)
+            for line in (future.result() for future in ended):  # raises where a process was killed
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                (lines if "records" in line else errors).append(line)
+                print(f"{time.monotonic() - began:5.0f} s {line['job']}: {line.get('error', 'done')}", file=sys.stderr)
+    pool.shutdown(wait=not running, cancel_futures=True)
+    for process in multiprocessing.active_children():  # what is over time
+        process.terminate()
+    return lines, errors
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -396,7 +392,10 @@ def main() -> None:
     if arguments.quick:
         arguments.candidates, arguments.pairs, arguments.seeds, arguments.epochs = ["hubert"], 1, 1, 0.05
         arguments.out = Path(tempfile.mkdtemp()) / "quick.jsonl"
-    print(json.dumps(report(read_lines(arguments.out) if arguments.report else study(arguments))))
+    lines, errors = (read_lines(arguments.out), []) if arguments.report else study(arguments)
+    print(json.dumps({"errors": errors, **report(lines)}))
+    if errors:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -161,11 +162,8 @@ def _training(work: Callable[[], Path]) -> tuple[Path, float]:
         finally:
             spent.append(time.process_time() - begun)
 
-    Trainer.train = timed  # type: ignore[method-assign]
-    try:
+    with mock.patch.object(Trainer, "train", timed):
         return work(), spent[0]
-    finally:
-        Trainer.train = train  # type: ignore[method-assign]
 
 
 def _seconds(work: Callable[[], object], times: int = 3) -> float:

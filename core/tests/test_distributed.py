@@ -6,8 +6,6 @@ The two processes are this file run as a script, once for all checks, since each
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -44,6 +42,7 @@ from manyviews.objectives.position_prediction import PositionPrediction
 from manyviews.objectives.pseudo_labels import PseudoLabelled, PseudoLabels
 from manyviews.objectives.random_codes import RandomCodes
 from manyviews.objectives.vicreg import VICReg
+from manyviews.testing.apart import as_two
 from manyviews.testing.toy import ToyBatch, ToyEncoder, ToySpec
 from manyviews.traits import Trait
 from manyviews.view import View
@@ -307,13 +306,7 @@ def with_ddp(number: int, meeting: Path) -> None:
 
 
 def launch(way: str, folder: Path) -> None:
-    command = [sys.executable, "-W", "error", __file__, way, str(folder / "meeting")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen([*command, str(number)], env=environment, stderr=subprocess.PIPE, text=True) for number in range(2)
-    ]
-    errors = [process.communicate(timeout=180)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n\n".join(errors)
+    as_two(["-W", "error", __file__, way, str(folder / "meeting")])
 
 
 def test_two_processes_are_as_one(tmp_path: Path) -> None:

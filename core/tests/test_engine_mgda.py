@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +21,7 @@ from manyviews.engine.mgda import MGDA, common_descent, min_norm_point
 from manyviews.engine.pretrain import pretrain
 from manyviews.errors import RecipeError
 from manyviews.recipe.model import Recipe
+from manyviews.testing.apart import as_two
 
 Make = Callable[..., Recipe]
 PARTS = (
@@ -242,11 +241,7 @@ def two_processes(number: int, meeting: Path) -> None:
 
 
 def test_two_processes_are_as_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", __file__, str(tmp_path / "meeting")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    running = [subprocess.Popen([*command, str(n)], env=environment, stderr=subprocess.PIPE, text=True) for n in range(2)]
-    errors = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], "\n\n".join(errors)
+    as_two(["-W", "error", __file__, str(tmp_path / "meeting")])
 
 
 if __name__ == "__main__":

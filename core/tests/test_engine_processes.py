@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,7 +28,8 @@ from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
-from manyviews.testing.fixtures import TOY, install_fake
+from manyviews.testing.apart import with_toys
+from manyviews.testing.fixtures import TOY
 
 pytestmark = pytest.mark.slow
 
@@ -122,17 +122,7 @@ STAGES: tuple[Callable[[Path, int], None], ...] = (resume_stage, mgda_stage, nan
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the two processes left."""
     folder = tmp_path_factory.mktemp("processes")
-    install_fake(folder / "site", "manyviews-toy", "toy", "manyviews.testing.toy_plugin")
-    paths = os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    with (folder / "words").open("w") as words:
-        command = [sys.executable, __file__, str(folder)]
-        process = subprocess.Popen(command, env=environment, stdout=words, stderr=words, start_new_session=True)
-        try:
-            process.wait(timeout=180)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with_toys(__file__, folder, seconds=180)
     return folder
 
 

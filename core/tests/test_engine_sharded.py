@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +22,8 @@ from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
-from manyviews.testing.fixtures import TOY, install_fake
+from manyviews.testing.apart import with_toys
+from manyviews.testing.fixtures import TOY
 
 OPTIMIZERS = ("adamw", "sgd", "lars")
 STEPS, HALF = 6, 3
@@ -93,17 +92,7 @@ def half_of(run: Path, to: Path) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the two processes left."""
     folder = tmp_path_factory.mktemp("sharded")
-    install_fake(folder / "site", "manyviews-toy", "toy", "manyviews.testing.toy_plugin")
-    paths = os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    with (folder / "words").open("w") as words:
-        command = [sys.executable, __file__, str(folder)]
-        process = subprocess.Popen(command, env=environment, stdout=words, stderr=words, start_new_session=True)
-        try:
-            process.wait(timeout=240)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with_toys(__file__, folder, seconds=240)
     return folder
 
 

@@ -82,5 +82,8 @@ def test_notes_of_folds_that_differ_in_numbers_are_one() -> None:
     found = together(
         ["chosen on 1,359 units of 4", "chosen on 962 units of 4", "other 0.5", "chosen on 1,400 units of 4", "other 0.25"]
     )
-    assert found == ("chosen on 962 to 1,400 units of 4", "other 0.25 to 0.5")
+    assert found == (
+        "chosen on 1,359 units of 4 (and 2 alike, with other numbers)",
+        "other 0.5 (and 1 alike, with other numbers)",
+    )
     assert together(["as it is 3", "as it is 3", "without"]) == ("as it is 3", "without")

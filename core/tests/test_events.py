@@ -306,5 +306,5 @@ def test_refusals_before_anything_is_trained() -> None:
             return None
 
     source = Plain(samples=4)
-    with pytest.raises(DataError, match=r"Plain has no events to finetune on: name them in `data` \(data.events=…\)"):
+    with pytest.raises(DataError, match=r"Plain has no events: name them in `data` \(data.events=…\)"):
         Finetuned().units(source, ToyEncoder(source.spec), "sample")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,10 +34,19 @@ class Stretches:
         return len(self.samples)
 
     def of(self, samples: Int[np.ndarray, "chosen"]) -> Stretches:
-        """Those of some samples, in any order but each once, which are numbered by their place among `samples`."""
-        kept, order = np.isin(self.samples, samples), np.argsort(samples)
-        places = order[np.searchsorted(samples, self.samples[kept], sorter=order)]
+        """Those of some samples, each once, which are numbered by their place among `samples`."""
+        order, owners = self._by_sample
+        first, beyond = (np.searchsorted(owners, samples, side) for side in ("left", "right"))
+        counts = beyond - first
+        kept = order[np.repeat(first - (counts.cumsum() - counts), counts) + np.arange(counts.sum())]
+        places = np.repeat(np.arange(len(samples)), counts)
         return Stretches(places, self.onsets[kept], self.offsets[kept], self.classes[kept])
+
+    @cached_property
+    def _by_sample(self) -> tuple[Int[np.ndarray, "events"], Int[np.ndarray, "events"]]:
+        """Events by their sample, and those samples: sorted once, since every batch asks for some."""
+        order = np.argsort(self.samples, kind="stable")
+        return order, self.samples[order]
 
 
 @dataclass(frozen=True)

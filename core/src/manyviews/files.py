@@ -27,7 +27,7 @@ FOLDER, LIMIT = "MANYVIEWS_CACHE", "MANYVIEWS_CACHE_GB"
 GIGABYTES = 100.0
 GIGA = 10**9
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
-_NAMES, _LISTED, _USERS, _CONTENT = ".url", ".files.json", ".users", "content"
+_NAMES, _LISTED, _USERS, _CONTENT = ".url", ".files.jsonl", ".users", "content"
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,16 @@ def _bring(filesystem: Any, found: list[Remote], entry: Path, url: str) -> None:
     now = {file.name: [file.size, file.version] for file in found}
     changed = [file for file in found if before.get(file.name) != now[file.name] or not (entry / _CONTENT / file.name).exists()]
     _make_room(sum(file.size for file in changed), sum(file.size for file in found), entry, url)
+    if before == now and not changed:
+        return
     for name in before.keys() - now.keys():
         (entry / _CONTENT / name).unlink(missing_ok=True)
-    kept = {name: about for name, about in before.items() if name in now}
-    for file in changed:
-        _fetch(filesystem, file, entry / _CONTENT / file.name)
-        kept[file.name] = now[file.name]
-        (entry / _LISTED).write_text(json.dumps(kept), encoding="utf-8")
-    (entry / _LISTED).write_text(json.dumps(now), encoding="utf-8")
+    with (entry / _LISTED).open("a", encoding="utf-8") as listed:  # line by line: what is killed has not lost what it brought
+        for file in changed:
+            _fetch(filesystem, file, entry / _CONTENT / file.name)
+            listed.write(_line(file.name, now[file.name]))
+            listed.flush()
+    (entry / _LISTED).write_text("".join(_line(name, about) for name, about in now.items()), encoding="utf-8")
 
 
 def _fetch(filesystem: Any, file: Remote, to: Path) -> None:
@@ -175,11 +177,18 @@ def _fetch(filesystem: Any, file: Remote, to: Path) -> None:
         raise DataError(f"{file.place}: cannot be brought here ({_first_line(error)})") from error
 
 
+def _line(name: str, about: list[Any]) -> str:
+    return json.dumps([name, *about]) + "\n"
+
+
 def _listed(entry: Path) -> dict[str, list[Any]]:
-    try:
-        found: dict[str, list[Any]] = json.loads((entry / _LISTED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    """The files that were brought whole, as they were then; the last line of one counts."""
+    found: dict[str, list[Any]] = {}
+    if (entry / _LISTED).is_file():
+        for line in (entry / _LISTED).read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # half a line was being written when a process was killed: its file is brought again
+                name, *about = json.loads(line)
+                found[name] = about
     return found
 
 
@@ -210,6 +219,8 @@ def _make_room(coming: int, whole: int, entry: Path, url: str) -> None:
             f"{url}: {whole / GIGA:.1f} GB, and the cache in {cache_folder()} may hold {limit / GIGA:.1f}; "
             f"set {LIMIT} higher, {FOLDER} to a larger disk, or mount the store"
         )
+    if not coming:
+        return
     held = sum(_sizes(cache_folder()))
     for old in sorted(_entries(), key=lambda path: (path / _NAMES).stat().st_mtime):
         if held + coming <= limit:

@@ -37,6 +37,10 @@ class Rows:
     grid: tuple[int, ...] | None = None
     """Of each sample's tokens, where rows are tokens that lie on one."""
 
+    def each(self) -> list[Shaped[np.ndarray, "rows_of_it *rest"]]:
+        """Those of each sample."""
+        return np.split(self.values, self.counts.cumsum()[:-1])
+
 
 @dataclass(frozen=True)
 class About:

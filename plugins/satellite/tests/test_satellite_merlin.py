@@ -142,6 +142,10 @@ def test_measures() -> None:
     clean = np.sqrt(reflectances(landscape(96, 96, 5, 0), 0)[3])
     assert psnr(clean + 0.1, clean) == pytest.approx(10 * math.log10(np.quantile(clean, 0.99) ** 2 / 0.01))
     assert ssim(clean, clean) == pytest.approx(1.0)
+    lacking = clean.copy()
+    lacking[2, 3] = np.nan  # not seen: says nothing of the others
+    assert ssim(lacking, clean) == pytest.approx(1.0)
+    assert psnr(lacking + 0.1, clean) == pytest.approx(psnr(clean + 0.1, clean))
     noisy = np.hypot(*speckled(clean**2, 0))
     assert ssim(noisy, clean) < 0.6
     assert enl(random.exponential(size=(400, 400))) == pytest.approx(1.0, abs=0.02)

@@ -5,7 +5,6 @@ The two processes are this file run as a script.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch.testing import assert_close
 from manyviews import distributed
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Objective
+from manyviews.testing.apart import as_two
 from manyviews.view import View
 from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.source import TableSource
@@ -107,12 +107,9 @@ def main(number: int, meeting: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(tmp_path):
-    command = [sys.executable, __file__]
-    both = [subprocess.Popen([*command, str(n), str(tmp_path / "meeting")], stderr=subprocess.PIPE, text=True) for n in (0, 1)]
-    messages = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], "\n".join(messages)
+def test_two_processes_are_one(tmp_path: Path) -> None:
+    as_two([__file__, str(tmp_path / "meeting")])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[2]), Path(sys.argv[1]))

@@ -25,16 +25,14 @@ Folds = Annotated[int, Field(ge=2)] | Literal["leave_one_group_out"]
 
 
 def together(notes: Sequence[str]) -> tuple[str, ...]:
-    """Notes that differ in their numbers alone as one, which says from where to where these go."""
-    alike: dict[str, list[list[str]]] = {}
-    for note in notes:
-        alike.setdefault(NUMBER.sub("\0", note), []).append(NUMBER.findall(note))
-    told = []
-    for form, found in alike.items():
-        spans = [sorted(set(each), key=lambda number: float(number.replace(",", ""))) for each in zip(*found, strict=True)]
-        words = iter(each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in spans)
-        told.append("".join(part if place % 2 == 0 else next(words) for place, part in enumerate(re.split("(\0)", form))))
-    return tuple(told)
+    """Of notes that differ in their numbers alone the first, and how many more were like it."""
+    alike: dict[str, list[str]] = {}
+    for note in dict.fromkeys(notes):
+        alike.setdefault(NUMBER.sub("\0", note), []).append(note)
+    return tuple(
+        found[0] if len(found) == 1 else f"{found[0]} (and {len(found) - 1} alike, with other numbers)"
+        for found in alike.values()
+    )
 
 
 class CrossValidated(Task):

@@ -26,9 +26,14 @@ def draw_timed(source: Source, limits: Limits, seed: int) -> Int[np.ndarray, "sa
 
 
 def events_of(source: Source) -> Events:
-    """The events; who plans a task that needs them has looked for them."""
+    """The events of a source.
+
+    Raises:
+        DataError: It has none.
+    """
     events = source.events()
-    assert events is not None
+    if events is None:
+        raise DataError(f"{type(source).__name__} has no events: name them in `data` (data.events=…)")
     return events
 
 

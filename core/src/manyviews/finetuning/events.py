@@ -25,6 +25,7 @@ from manyviews.errors import DataError
 from manyviews.evaluate.embed import device_of, encodings
 from manyviews.evaluate.event_detection import stretches_of
 from manyviews.evaluate.event_scores import BETTER, Matching, event_scores
+from manyviews.evaluate.timed import events_of
 from manyviews.events import Decoding, Events, EventTruth
 from manyviews.finetuning.units import BATCH, BelowOne, mlp
 from manyviews.objective import Loss, Unit
@@ -46,11 +47,11 @@ class EventReader:
     """Batches with the events of chosen samples; of the others nothing is known."""
 
     source: Source
-    chosen: Int[np.ndarray, "chosen"]
+    events: Events
+    """Known of the chosen samples alone."""
 
     def __call__(self, index: Int[np.ndarray, "samples"], generator: np.random.Generator) -> Batch:
-        truth = EventTruth.of(events_of(self.source).of(index))
-        return Labelled(self.source.batch(index), replace(truth, known=torch.from_numpy(np.isin(index, self.chosen))))
+        return Labelled(self.source.batch(index), EventTruth.of(self.events.of(index)))
 
 
 class EventDetection(Downstream):
@@ -104,7 +105,9 @@ class EventDetection(Downstream):
         return mlp(encoder.width, len(answers.classes), hidden=self.hidden, dropout=self.dropout)
 
     def reader(self, source: Source, units: LabelledUnits, chosen: Int[np.ndarray, "chosen"]) -> EventReader:
-        return EventReader(source, chosen)
+        known = np.zeros(len(source), dtype=bool)
+        known[chosen] = True
+        return EventReader(source, replace(events_of(source), known=known))
 
     def loss(self, net: Net, answers: EventAnswers, batch: Labelled, generator: torch.Generator) -> Loss:
         layout = net.encoder.layout(batch.batch)
@@ -134,15 +137,3 @@ class EventDetection(Downstream):
             each = np.split(scores, np.cumsum(lengths.on_host())[:-1])
             found = [self.decoding(part, float(seconds[sample])) for part, sample in zip(each, some, strict=True)]
             yield some, Counted(np.array([len(part) for part in found], dtype=np.int64), np.concatenate(found))
-
-
-def events_of(source: Source) -> Events:
-    """The events of a source.
-
-    Raises:
-        DataError: It has none.
-    """
-    events = source.events()
-    if events is None:
-        raise DataError(f"{type(source).__name__} has no events to finetune on: name them in `data` (data.events=…)")
-    return events

@@ -38,7 +38,7 @@ class Finetuned:
         source = self.trained.reading(data)
         found: list[np.ndarray] = []
         for rows in self.rows(source, np.arange(len(source))):
-            found += np.split(rows.values, rows.counts.cumsum()[:-1])
+            found += rows.each()
         return found
 
     def rows(self, source: Any, samples: Int[np.ndarray, "samples"]) -> Iterator[Rows]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from torch import Tensor
 from manyviews.engine.learner import Note, Step
 from manyviews.engine.model import Model
 from manyviews.errors import UserError
+from manyviews.testing.apart import as_two
 from manyviews.testing.bench import Bench
 from manyviews.testing.checks import check_gradients
 from manyviews.testing.kit import Kit
@@ -98,10 +97,7 @@ class ObjectiveKit(Kit):
     @pytest.mark.slow
     def test_two_processes_take_a_step_together(self, tmp_path: Path) -> None:
         """Every objective, over gloo: both end with the same gradients, which are finite. The two are scripts of their own."""
-        command = [sys.executable, "-m", "manyviews.testing.two_processes", self.plugin, str(tmp_path)]
-        both = [subprocess.Popen([*command, rank], stderr=subprocess.PIPE, text=True) for rank in ("0", "1")]
-        said = [process.communicate(timeout=300)[1] for process in both]
-        assert [process.returncode for process in both] == [0, 0], "\n".join(said)
+        as_two(["-m", "manyviews.testing.two_processes", self.plugin, str(tmp_path)], seconds=300)
 
 
 def step(

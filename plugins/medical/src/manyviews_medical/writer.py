@@ -99,7 +99,7 @@ def _images(parts: Iterator[Rows], about: About) -> Iterator[tuple[Volume, nibab
 def _each(parts: Iterator[Rows]) -> Iterator[tuple[int, Shaped[np.ndarray, "rows *rest"], tuple[int, ...] | None]]:
     """Rows sample by sample."""
     for rows in parts:
-        for sample, values in zip(rows.samples.tolist(), np.split(rows.values, rows.counts.cumsum()[:-1]), strict=True):
+        for sample, values in zip(rows.samples.tolist(), rows.each(), strict=True):
             yield sample, values, rows.grid
 
 

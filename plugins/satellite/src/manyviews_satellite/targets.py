@@ -27,6 +27,11 @@ from manyviews_satellite.tiles import Numbers
 POINTS = frozenset({".gpkg", ".geojson", ".json", ".csv"})
 
 
+def named(value: int | float, names: Mapping[int, str]) -> str:
+    """What a value of a map is called: its name, or the number."""
+    return names.get(int(value), f"{value:g}") if value == int(value) else f"{value:g}"
+
+
 @dataclass(frozen=True)
 class Points:
     """Labelled places."""
@@ -66,7 +71,7 @@ class Map:
 
     def name(self, value: int | float) -> str:
         """What a value is called."""
-        return self.names.get(int(value), f"{value:g}") if value == int(value) else f"{value:g}"
+        return named(value, self.names)
 
     def at(self, scene: Scene, window: Window) -> np.ndarray:
         """Its values where the pixels of a scene's window lie; NaN beyond it."""

@@ -45,7 +45,7 @@ class GeoTiffWriter(Writer):
         source, file = about.source, None
         try:
             for rows in parts:
-                for number, values in zip(rows.samples.tolist(), np.split(rows.values, rows.counts.cumsum()[:-1]), strict=True):
+                for number, values in zip(rows.samples.tolist(), rows.each(), strict=True):
                     picture, step = _picture(values, rows.grid, about, source)
                     if file is None:
                         file = rasterio.open(place, "w", **_profile(source, about, picture, step))

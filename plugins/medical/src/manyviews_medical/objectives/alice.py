@@ -129,8 +129,8 @@ class Alice(Objective):
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         assert teacher is not None
-        refuse_few_views(views, "alice")
         views = tuple(withholding(views, "alice"))
+        refuse_few_views(views, "alice")
         heads, own = student.head, student.predictor
         assert isinstance(heads, Heads)
         assert isinstance(own, Students)

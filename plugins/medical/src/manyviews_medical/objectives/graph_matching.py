@@ -183,7 +183,9 @@ class GraphMatching(Objective):
         heads, messages = student.head, student.predictor
         assert isinstance(heads, Heads)
         assert isinstance(messages, Messages)
-        encodings = [student.encoder(view) for view in views[:2]]
+        if len(views) > 2:
+            raise UserError(f"graph_matching: matches the samples of two views, and there are {len(views)}; choose two")
+        encodings = [student.encoder(view) for view in views]
         wholes = torch.stack([full(heads(encoding.pooled)) for encoding in encodings], 1)
         regions = torch.stack([full(heads.regions(self._spread(encoding))) for encoding in encodings], 1)
         with exact(wholes):

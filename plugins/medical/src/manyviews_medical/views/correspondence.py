@@ -98,7 +98,7 @@ class Correspondence(ViewGenerator):
         tries = self.tries if self._frozen else 1
         starts = random_start(whole.space, size, samples * tries, generator)
         starts = rearrange(starts, "(samples tries) axes -> samples tries axes", tries=tries)
-        here, there = (starts[:, 0], starts[:, 0]) if not self._frozen else self._found(batch, starts, partner, size)
+        here, there = (starts[:, 0], starts[:, 0]) if not self._frozen else self._found(whole, starts, partner, size)
         views = []
         for start, chosen in ((here, numbers), (there, partner)):
             box = Box(start, size)

@@ -9,20 +9,24 @@ Image = Float[np.ndarray, "rows cols"]
 
 
 def psnr(amplitude: Image, clean: Image) -> float:
-    """Peak signal-to-noise ratio in dB; the peak is the 99% quantile of the clean amplitude."""
-    return float(10 * np.log10(np.quantile(clean, 0.99) ** 2 / np.mean((amplitude - clean) ** 2)))
+    """Peak signal-to-noise ratio in dB of the pixels that neither lacks (NaN); the peak is the 99% quantile of the clean
+    amplitude."""
+    return float(10 * np.log10(np.nanquantile(clean, 0.99) ** 2 / np.nanmean((amplitude - clean) ** 2)))
 
 
 def ssim(amplitude: Image, clean: Image) -> float:
-    """Structural similarity (Wang et al. 2004), Gaussian windows of 1.5 pixels, range up to the clean 99% quantile."""
-    top = float(np.quantile(clean, 0.99))
+    """Structural similarity (Wang et al. 2004), Gaussian windows of 1.5 pixels, range up to the clean 99% quantile; the mean of
+    the windows in which nothing is lacking (NaN)."""
+    top = float(np.nanquantile(clean, 0.99))
     one, two = amplitude.astype(np.float64), clean.astype(np.float64)
     mean1, mean2 = _blurred(one), _blurred(two)
     var1, var2 = _blurred(one**2) - mean1**2, _blurred(two**2) - mean2**2
     both = _blurred(one * two) - mean1 * mean2
     small, smaller = (0.01 * top) ** 2, (0.03 * top) ** 2
     return float(
-        np.mean((2 * mean1 * mean2 + small) * (2 * both + smaller) / ((mean1**2 + mean2**2 + small) * (var1 + var2 + smaller)))
+        np.nanmean(
+            (2 * mean1 * mean2 + small) * (2 * both + smaller) / ((mean1**2 + mean2**2 + small) * (var1 + var2 + smaller))
+        )
     )
 
 

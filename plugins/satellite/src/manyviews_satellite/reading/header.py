@@ -126,16 +126,16 @@ def _refuse_truncated(path: str, dataset: DatasetReader) -> None:
     for band in bands:
         rows, cols = dataset.block_shapes[band - 1]
         down, across = -(-dataset.height // rows), -(-dataset.width // cols)
-        for row in range(0, down, max(down * across // MOST_BLOCKS, 1)):
-            for col in range(across):
-                start, length = (
-                    dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")
+        for number in range(0, down * across, max(down * across // MOST_BLOCKS, 1)):
+            row, col = divmod(number, across)
+            start, length = (
+                dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")
+            )
+            if start and length and int(start) + int(length) > size:
+                raise DataError(
+                    f"{path}: truncated: its block at row {row * rows}, column {col * cols} ends at byte "
+                    f"{int(start) + int(length):,}, and the file has {size:,}; copy or download it anew"
                 )
-                if start and length and int(start) + int(length) > size:
-                    raise DataError(
-                        f"{path}: truncated: its block at row {row * rows}, column {col * cols} ends at byte "
-                        f"{int(start) + int(length):,}, and the file has {size:,}; copy or download it anew"
-                    )
 
 
 def _first(error: BaseException) -> str:

@@ -74,7 +74,7 @@ def resampled(
         return pixels, valid
     weight = torch.from_numpy(valid.astype(np.float32))
     numbers = torch.from_numpy(np.where(valid, pixels, 0).astype(np.float32))
-    found = F.interpolate(torch.cat([numbers * weight, weight[None]])[None], size=size, mode="bilinear", antialias=True)[0]
+    found = F.interpolate(torch.cat([numbers, weight[None]])[None], size=size, mode="bilinear", antialias=True)[0]
     share = found[-1]
     values = (found[:-1] / share.clamp(min=1e-6)).numpy()
     if pixels.dtype.kind in "ui":
