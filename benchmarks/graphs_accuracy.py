@@ -16,19 +16,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import _pieces
 from _measure import shared_data
 
 
@@ -106,21 +103,6 @@ def run_one(case: Case, seed: int, data: Path, steps: int | None, device: str) -
     return [{"seed": seed, **cost, **record} for record in table.records() if record["form"] != "flat"]
 
 
-def in_its_own_process(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """With one thread; what went wrong is an `error` in the result."""
-    words = [sys.executable, __file__, "--job", name, str(seed), "--data", str(arguments.data), "--device", arguments.device]
-    words += ["--steps", str(arguments.steps)] if arguments.steps else []
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    job = {"case": name, "seed": seed}
-    try:
-        done = subprocess.run(words, env=os.environ | one, capture_output=True, text=True, timeout=arguments.limit)
-    except subprocess.TimeoutExpired:
-        return job | {"error": [f"not finished after {arguments.limit:.0f} s"]}
-    if done.returncode:
-        return job | {"error": done.stderr.strip().splitlines()[-15:]}
-    return job | {"records": json.loads(done.stdout.splitlines()[-1])}
-
-
 def karate(folder: Path) -> None:
     """Zachary's club as a file, from networkx: who is who is all that is known of its members."""
     import networkx
@@ -136,11 +118,12 @@ def summary(lines: Sequence[Mapping[str, Any]], cases: Mapping[str, Case]) -> di
     values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     seconds: dict[str, list[float]] = defaultdict(list)
     for line in lines:
+        case, _ = line["job"]
         for record in line["records"]:
             metric = record["metric"] if record["task"] == "probe" else f"{record['task']}_{record['metric']}"
             scale = 1 if record["task"] == "rank" else 100
-            values[line["case"]][record["representation"]][metric].append(scale * record["value"])
-        seconds[line["case"]].append(line["records"][0]["cpu_seconds"])
+            values[case][record["representation"]][metric].append(scale * record["value"])
+        seconds[case].append(line["records"][0]["cpu_seconds"])
     found: dict[str, Any] = {}
     for name, case in cases.items():
         if name in values:
@@ -177,17 +160,13 @@ def _cell(value: Mapping[str, float] | None) -> str:
 
 def report(cases: Mapping[str, Case], arguments: argparse.Namespace) -> None:
     """Run what is missing, seed by seed, then print all."""
-    lines = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    done = {(line["case"], line["seed"]) for line in lines if "records" in line}
     seeds = {name: (arguments.cases or {}).get(name) or arguments.seeds for name in cases}
     wanted = [(name, seed) for seed in range(max(seeds.values(), default=0)) for name in cases if seed < seeds[name]]
-    with arguments.out.open("a") as out, ThreadPoolExecutor(arguments.jobs) as pool:
-        jobs = [pool.submit(in_its_own_process, *job, arguments) for job in wanted if job not in done]
-        for job in as_completed(jobs):
-            lines.append(job.result())
-            print(json.dumps(lines[-1])[:200], file=sys.stderr, flush=True)
-            out.write(json.dumps(lines[-1]) + "\n")
-            out.flush()
+    options = ["--data", str(arguments.data), "--device", arguments.device]
+    options += ["--steps", str(arguments.steps)] if arguments.steps else []
+    lines = _pieces.run(
+        wanted, lambda job: ["--job", *map(str, job), *options], arguments.out, jobs=arguments.jobs, limit=arguments.limit
+    )
     found = summary([line for line in lines if "records" in line], cases)
     print(markdown(found))
     print(json.dumps({"errors": [line for line in lines if "error" in line], "results": found}))

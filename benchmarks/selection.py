@@ -1,14 +1,14 @@
 """Which checkpoint of a run to take: the choice that label-free scores make, beside the one that labels would make.
 
-    python benchmarks/selection.py --data DATA [--seeds 3] [--jobs adult/t_jepa,cora/dgi,…] [--out runs.jsonl]
+    python benchmarks/selection.py --data DATA [--seeds 3] [--runs adult/t_jepa cora/dgi …] [--jobs 2] [--out runs.jsonl]
     python benchmarks/selection.py --quick
 
 Each run keeps nine checkpoints, the first a ninth into it. Effective rank, LiDAR and uniformity are read on training units as
 it goes (the last two where tokens of the views are aligned, since else no unit can be known again), a linear probe on the
 validation units. Each picks a checkpoint; so do "the last", "the first", chance ("any", on average) and an oracle that sees the
 test units. For each way to choose: the test score of a linear probe on the checkpoint that was picked, how far it stays behind
-the oracle's (regret), and Spearman's rank correlation of its reading with the test score over the checkpoints. Prints a line a
-run (and appends it to `--out`, whose runs are not run again), a table, and one JSON object.
+the oracle's (regret), and Spearman's rank correlation of its reading with the test score over the checkpoints. A run
+is a process and a line in `--out`; one that has its line is not run again. Prints a table, and one JSON object.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import _pieces
 import numpy as np
 from _measure import shared_data
 
@@ -50,10 +51,20 @@ DATA = {
     "cora": Data("graphs", "graphs/planetoid/Cora", "accuracy", None, {"steps": 270}),
     "breast_cancer": Data("tabular", "breast_cancer.csv", "auc", "diagnosis", {"steps": 63, "batch_size": 64}),
 }
-JOBS = (
-    "adult/t_jepa,adult/masked_values,adult/scarf,adult/vime,california_housing/masked_values,california_housing/scarf,"
-    "telco_churn/t_jepa,telco_churn/scarf,cora/dgi,cora/graphmae,cora/grace"
+RUNS = (
+    "adult/t_jepa",
+    "adult/masked_values",
+    "adult/scarf",
+    "adult/vime",
+    "california_housing/masked_values",
+    "california_housing/scarf",
+    "telco_churn/t_jepa",
+    "telco_churn/scarf",
+    "cora/dgi",
+    "cora/graphmae",
+    "cora/grace",
 )
+QUICK = "breast_cancer/masked_values"
 UNALIGNED = ("cora/dgi", "cora/graphmae")
 """Their views shuffle what tokens stand for, or hide some of them."""
 READINGS = {
@@ -170,14 +181,14 @@ def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 def text(found: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table: a row a job, regret and rank correlation of each way, means over seeds."""
-    by_job: dict[str, list[Mapping[str, Any]]] = {}
+    by_run: dict[str, list[Mapping[str, Any]]] = {}
     for run in found:
-        by_job.setdefault(run["job"], []).append(run)
-    rows = {job: summary(runs) for job, runs in by_job.items()} | {"all": summary(found)}
+        by_run.setdefault(run["run"], []).append(run)
+    rows = {job: summary(runs) for job, runs in by_run.items()} | {"all": summary(found)}
     ways = list(rows["all"])
     lines = [f"| run | best to worst | {' | '.join(ways)} |", "|---|--:|" + "--:|" * len(ways)]
     for job, row in rows.items():
-        spread = mean(run["spread"] for run in by_job.get(job, found))
+        spread = mean(run["spread"] for run in by_run.get(job, found))
         cells = [_cell(row[way]) if way in row else "" for way in ways]
         lines.append(f"| {job} | {spread:.4f} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -188,29 +199,29 @@ def _cell(told: Mapping[str, float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=shared_data())
-    parser.add_argument("--jobs", default=JOBS)
+    parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=[*RUNS, QUICK], metavar="DATA/RECIPE")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="A line a run; runs that have one are not run again")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--out", type=Path, default=Path("selection.jsonl"), help="JSON, a line a run")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        data = quick_data(Path(folder)) if given.quick else given.data
-        jobs = ["breast_cancer/masked_values"] if given.quick else given.jobs.split(",")
-        kept = given.out.read_text().splitlines() if given.out is not None and given.out.is_file() else []
-        found: list[dict[str, Any]] = [json.loads(line) for line in kept]
-        for seed in range(1 if given.quick else given.seeds):
-            for job in jobs:
-                if any((run["job"], run["seed"]) == (job, seed) for run in found):
-                    continue
-                found.append({"job": job, "seed": seed, **one_run(job, data, seed)})
-                print(json.dumps(found[-1]), flush=True)
-                if given.out is not None:
-                    with given.out.open("a") as out:
-                        out.write(json.dumps(found[-1]) + "\n")
+    if given.job:
+        print(json.dumps(one_run(given.job[0], given.data, int(given.job[1]))))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        if given.quick:
+            given.data, given.runs, given.seeds, given.out = quick_data(Path(place)), [QUICK], 1, Path(place) / "out.jsonl"
+        wanted = [(name, seed) for seed in range(given.seeds) for name in given.runs]
+        lines = _pieces.run(
+            wanted, lambda job: ["--job", *map(str, job), "--data", str(given.data)], given.out, jobs=given.jobs
+        )
+    found = [{"run": line["job"][0], **line["records"]} for line in lines if "records" in line]
     print(text(found))
-    print(json.dumps({"runs": len(found), "ways": summary(found)}))
+    told = {"runs": len(found), "ways": summary(found)}
+    print(json.dumps({"errors": [line for line in lines if "error" in line], **told}))
 
 
 if __name__ == "__main__":

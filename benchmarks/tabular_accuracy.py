@@ -15,18 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import _pieces
 from _measure import shared_data
 
 RECIPES = ("t_jepa", "t_jepa_vicreg", "lejepa", "masked_values", "scarf", "vime")
@@ -185,18 +183,6 @@ def jobs(tables: Mapping[str, Table], recipes: Sequence[str], seeds: int) -> Ite
             yield from ((name, recipe, seed) for recipe in recipes)
 
 
-def run_job(job: tuple[str, str, int], arguments: argparse.Namespace) -> str:
-    """In a process of its own, with one thread."""
-    name, recipe, seed = job
-    words = [sys.executable, __file__, "--job", name, recipe, str(seed), "--data", str(arguments.data)]
-    words += ["--device", arguments.device, *(["--epochs", str(arguments.epochs)] if arguments.epochs else [])]
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    done = subprocess.run(words, env=os.environ | one, capture_output=True, text=True)
-    if done.returncode:
-        return json.dumps({"job": job, "error": done.stderr.strip().splitlines()[-1:]})
-    return json.dumps({"job": job, "records": json.loads(done.stdout.splitlines()[-1])})
-
-
 def one_job(name: str, recipe: str, seed: int, arguments: argparse.Namespace) -> None:
     """Print the records of one job."""
     import torch
@@ -255,6 +241,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES))
     parser.add_argument("--epochs", type=float, help="Passes over the training rows in place of each recipe's own number.")
     parser.add_argument("--device", default="cpu", help="Where encoders are trained; several jobs share one GPU.")
+    parser.add_argument("--limit", type=float, help="Seconds after which a job is given up.")
     parser.add_argument("--quick", action="store_true", help="Two recipes on a bundled table, under a minute.")
     parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -272,16 +259,13 @@ def main() -> None:
 
 def report(tables: Mapping[str, Table], arguments: argparse.Namespace) -> None:
     """Run what is missing, then print all."""
-    lines = arguments.out.read_text().splitlines() if arguments.out.exists() else []
-    finished = {tuple(line["job"]) for line in map(json.loads, lines) if "records" in line}
-    todo = [job for job in jobs(tables, arguments.recipes, arguments.seeds) if job not in finished]
-    with ThreadPoolExecutor(arguments.jobs) as pool, arguments.out.open("a") as out:
-        for line in pool.map(lambda job: run_job(job, arguments), todo):
-            print(line[:120], file=sys.stderr)
-            out.write(line + "\n")
-            out.flush()
-    lines = [json.loads(line) for line in arguments.out.read_text().splitlines()]
-    records = [record for line in lines for record in line.get("records", []) if record["table"] in tables]
+    options = ["--data", str(arguments.data), "--device", arguments.device]
+    options += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
+    todo = list(jobs(tables, arguments.recipes, arguments.seeds))
+    lines = _pieces.run(
+        todo, lambda job: ["--job", *map(str, job), *options], arguments.out, jobs=arguments.jobs, limit=arguments.limit
+    )
+    records = [record for line in lines for record in line.get("records", [])]
     found = summary(records, tables)
     print(markdown(found))
     print(json.dumps({"errors": [line for line in lines if "error" in line], "results": found}))

@@ -43,13 +43,14 @@ class ResultTable:
         }
 
     def records(self) -> list[dict[str, str | float]]:
-        """One record for each number."""
+        """One record for each number; `better` says which way it is better, where one way is."""
         records: list[dict[str, str | float]] = []
         for row in self.rows:
             which = {"task": row.task, "representation": row.representation, "form": row.form}
             for name, value in row.scores.metrics.items():
                 std = {"std": row.scores.std[name]} if name in row.scores.std else {}
-                records.append({**which, "metric": name, "value": value, **std})
+                better = {"better": row.better[name]} if name in row.better else {}
+                records.append({**which, "metric": name, "value": value, **std, **better})
         return records
 
     def to_json(self) -> str:
@@ -57,8 +58,8 @@ class ResultTable:
         return json.dumps({"results": self.records(), "notes": self._notes()}, indent=2)
 
     @classmethod
-    def from_json(cls, text: str, better: Mapping[str, Mapping[str, Better]]) -> ResultTable:
-        """What `to_json` gave; which way is better, task by task, is not in it."""
+    def from_json(cls, text: str) -> ResultTable:
+        """What `to_json` gave."""
         told = json.loads(text)
         found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         for one in told["results"]:
@@ -72,7 +73,7 @@ class ResultTable:
                     {one["metric"]: one["value"] for one in numbers},
                     {one["metric"]: one["std"] for one in numbers if "std" in one},
                 ),
-                better.get(task, {}),
+                {one["metric"]: one["better"] for one in numbers if "better" in one},
             )
             for (task, representation, form), numbers in found.items()
         ]
@@ -81,7 +82,7 @@ class ResultTable:
     def to_csv(self) -> str:
         """One line a number, without the notes."""
         out = io.StringIO()
-        columns = ("task", "representation", "form", "metric", "value", "std")
+        columns = ("task", "representation", "form", "metric", "value", "std", "better")
         writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.records())

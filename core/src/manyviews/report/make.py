@@ -91,7 +91,7 @@ def _html(run: Run, recipe: Recipe, source: Source, encoder: Encoder) -> str:
     units = f"{len(found.units)} {recipe.unit}s"
     sections = [
         Section("What it was", facts(_facts(run, recipe, source, file, found.total))),
-        Section("Result on the test split", results(run.folder, recipe)),
+        Section("Result on the test split", results(run.folder)),
         Section("Training", cards(charts(series, "train"))),
         Section("Signs of collapse", _collapse(recipe, series, found)),
         Section(GROUPS["eval"], cards(charts(series, "eval")) + last_readings(series)),

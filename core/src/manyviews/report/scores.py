@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from manyviews.engine.judge import RESULTS
-from manyviews.engine.parts import build_tasks
 from manyviews.evaluate.table import ResultTable, columns
-from manyviews.recipe.model import Recipe
 from manyviews.report.curves import Series, title
 from manyviews.report.page import paragraph, table
 
@@ -31,13 +29,12 @@ def _is_deviation(name: str, series: Mapping[str, Series]) -> bool:
     return name.endswith(STD) and name.removesuffix(STD) in series
 
 
-def results(folder: Path, recipe: Recipe) -> str:
+def results(folder: Path) -> str:
     """The tables of `manyviews evaluate`, where it was run: the best of a column in bold."""
     path = folder / RESULTS
     if not path.exists():
         return ""
-    better = {item.name: item.task.better for item in build_tasks(recipe, every_form=True)}
-    found = ResultTable.from_json(path.read_text(encoding="utf-8"), better)
+    found = ResultTable.from_json(path.read_text(encoding="utf-8"))
     told = "".join(_rows(task, columns(task, rows)) for task, rows in found.by_task().items())
     return told + "".join(paragraph(note, "note") for note in found.notes)
 
