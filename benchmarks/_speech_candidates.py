@@ -24,18 +24,26 @@ CROSS = {
     "train": TRAIN,
 }
 
+VOICED = {"throat": 0.15, "tilt": 5.0}
+"""How speakers differ in frequency: the length of their vocal tract, and their microphone."""
+SPOKEN = {**CROPS, **VOICED, "tempo": 0.2}
+HUBERT = {
+    "recipe": "speech/hubert_frames",
+    "data": {**CLIPS, **LEVEL},
+    "encoder": FRAMES,
+    "views": {"name": "span_mask", "start": 0.1, "span": 4},
+    "train": {**TRAIN, "batch_size": 128},
+}
+WITHHELD = {"name": "frame_views", "globals": 1, "locals": 1, "mixup": 0.0, "warp": 0.0, "hidden": 0.34, "span": 4}
+"""As much as `span_mask` withholds; what is asked for is the clip unaltered. The whole view is asked nothing."""
+
 WORDS: Mapping[str, Mapping[str, Any]] = {
     "neighbours": CROSS,
     "neighbours_tilt": {**CROSS, "views": {**CROPS, "tilt": 7.0}},
-    "neighbours_noise": {**CROSS, "views": {**CROPS, "tilt": 7.0, "floor": [30.0, 60.0]}},
-    "neighbours_plain": {**CROSS, "data": {**CLIPS, **PLAIN, **NEIGHBOUR}},
-    "hubert": {
-        "recipe": "speech/hubert_frames",
-        "data": {**CLIPS, **LEVEL},
-        "encoder": FRAMES,
-        "views": {"name": "span_mask", "start": 0.1, "span": 4},
-        "train": {**TRAIN, "batch_size": 128},
-    },
+    "neighbours_spoken": {**CROSS, "views": SPOKEN},
+    "neighbours_plain": {**CROSS, "data": {**CLIPS, **PLAIN, **NEIGHBOUR}, "views": SPOKEN},
+    "hubert": HUBERT,
+    "hubert_spoken": {**HUBERT, "views": {**WITHHELD, **VOICED}},
 }
 """For digits by speakers never heard."""
 

@@ -16,10 +16,10 @@ The official split (the same speakers): digits of the recipe that inner runs lik
 no name is told; layer and penalty by a fifth of the training clips. Verification: all pairs of the 300 test clips, cosine,
 equal error rate and minimum detection cost at a share of .05.
 
-Workers take the inner runs pair by pair, so that an early stop leaves all candidates compared on the same pairs, and a
-fold's final runs as soon as its inner ones are there. A line is written for each finished run, and a run that has one is
-not done again: the same command goes on. After `--within` seconds what still runs is ended. Prints a Markdown table and, as
-its last line, one JSON object.
+Workers take a fold's final runs as soon as its inner ones are there, then who speaks, then inner runs pair by pair, so that
+an early stop leaves all candidates compared on the same pairs. A line is written for each finished run, and a run that has
+one is not done again: the same command goes on. After `--within` seconds what still runs is ended. Prints Markdown tables
+and, as its last line, one JSON object; a mean over fewer than six speakers says so.
 """
 
 from __future__ import annotations
@@ -43,10 +43,16 @@ from typing import Any
 from _measure import shared_data
 from _speech_candidates import CANDIDATES, VOICES, WORDS
 
-PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
+PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0)
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 PAIRS = tuple((SPEAKERS[i], SPEAKERS[(i + step) % 6]) for step in (1, 2, 3) for i in range(6 if step < 3 else 3))
 """All fifteen; the first six leave each speaker out twice, the next six four times."""
+BEGINNINGS = {
+    name: [each["encoder"], each["data"].get("trim"), each["data"]["features"], each.get("rounds", 1)]
+    for name, each in CANDIDATES.items()
+}
+CONTROLS = {name: next(one for one, other in BEGINNINGS.items() if other == own) for name, own in BEGINNINGS.items()}
+"""The first candidate whose raw input and untrained encoder are those of this one: inner runs read them off that one alone."""
 TARGET_SHARE = 0.05
 """Of pairs of one speaker, where verification is used; in `min_dcf`."""
 
@@ -88,7 +94,7 @@ class Clips:
 
 
 def run_job(job: Job, folder: Path, device: str, epochs: float | None) -> list[dict[str, Any]]:
-    """Pretrain, and read what is asked off raw input and off every layer of both encoders."""
+    """Pretrain, and read what is asked off raw input (where no other run does) and off every layer of both encoders."""
     import torch
 
     from manyviews.engine.load import load_trained
@@ -112,11 +118,9 @@ def run_job(job: Job, folder: Path, device: str, epochs: float | None) -> list[d
         trained = load_trained(run.folder, device=device)
         seconds = time.perf_counter() - began
         source = build_source(trained.recipe, trained.spec)
-        vectors = {
-            "raw input": {"parts": _raw(source)},
-            "untrained": _layers(trained.untrained(), source, device),
-            "pretrained": _layers(trained.encoder, source, device),
-        }
+        vectors = {"pretrained": _layers(trained.encoder, source, device)}
+        if len(job.held) != 2 or job.candidate == CONTROLS[job.candidate]:
+            vectors |= {"raw input": {"parts": _raw(source)}, "untrained": _layers(trained.untrained(), source, device)}
     records = [
         {"representation": name, "layer": layer, **found}
         for name, layers in vectors.items()
@@ -226,6 +230,8 @@ def chosen(lines: Sequence[Mapping[str, Any]], held: str, representation: str, c
         candidate: Choose layer and penalty alone.
     """
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    if candidate is not None and representation != "pretrained":
+        candidate = CONTROLS[candidate]
     for line in lines:
         job = line["job"]
         if len(job["held"]) != 2 or (held and held not in job["held"]) or candidate not in (None, job["candidate"]):
@@ -274,15 +280,18 @@ def report_inner(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     lines = [line for line in lines if len(line["job"]["held"]) == 2]
     names = dict.fromkeys(line["job"]["candidate"] for line in lines)
     kinds = ("pretrained", "untrained", "raw input")
-    found = {name: {kind: chosen(lines, "", kind, name) for kind in kinds} for name in names}
+    found = {
+        name: {kind: chosen(lines, "", kind, name) for kind in kinds if kind == "pretrained" or CONTROLS[name] in names}
+        for name in names
+    }
     print("| candidate | pretrained | layer | untrained | layer | raw input | speakers | steps | s training, reading |")
     print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: |")
     for name, own in sorted(found.items(), key=lambda item: -item[1]["pretrained"]["validation"]):
         runs = [line["records"][0] for line in lines if line["job"]["candidate"] == name]
-        cells = [f"{own[kind]['validation']:.3f} | {own[kind]['layer']}" for kind in kinds[:2]]
+        asked = [(kind, part) for kind in kinds for part in ("validation", "layer")][:-1]
+        cells = [str(own[kind][part]) if kind in own else "" for kind, part in asked]
         spent = [f"{mean(run['seconds'][part] for run in runs):.0f}" for part in ("training", "reading")]
-        raw, heard = own["raw input"]["validation"], own["pretrained"]["runs"]
-        print(f"| {name} | {' | '.join(cells)} | {raw:.3f} | {heard} | {runs[0]['steps']} | {', '.join(spent)} |")
+        print(f"| {name} | {' | '.join(cells)} | {own['pretrained']['runs']} | {runs[0]['steps']} | {', '.join(spent)} |")
     return found
 
 
@@ -303,12 +312,14 @@ def report_final(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if held:
             folds[held] = chosen(lines, held, "pretrained", job["candidate"])
     found: dict[str, Any] = {}
-    print("\n| task | representation | value | seeds |\n| :-- | :-- | --: | --: |")
+    print("\n| task | representation | value | seeds | speakers |\n| :-- | :-- | --: | --: | --: |")
     for (task, representation), seeds in sorted(values.items()):
-        each = [mean(accuracies) for accuracies in seeds.values()]
+        folds_done = max(map(len, seeds.values()))  # a seed that has not seen as many speakers is no mean over the same ones
+        each = [mean(accuracies) for accuracies in seeds.values() if len(accuracies) == folds_done]
         spread = stdev(each) if len(each) > 1 else 0.0
-        print(f"| {task} | {representation} | {mean(each):.4f} ± {spread:.4f} | {len(each)} |")
-        found[f"{task}|{representation}"] = {"mean": round(mean(each), 4), "std": round(spread, 4), "seeds": len(each)}
+        print(f"| {task} | {representation} | {mean(each):.4f} ± {spread:.4f} | {len(each)} | {folds_done} |")
+        value = {"mean": round(mean(each), 4), "std": round(spread, 4)}
+        found[f"{task}|{representation}"] = value | {"seeds": len(each), "speakers": folds_done}
     return {"chosen": folds, "results": found}
 
 
@@ -343,15 +354,16 @@ def study(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dic
     """What is not there yet, `--jobs` at a time, as far as the time goes; all finished lines, and those of what failed now."""
     errors: list[dict[str, Any]] = []
     lines, inner = read_lines(arguments.out), inner_jobs(arguments.candidates, arguments.pairs)
-    first = [*inner, *(Job(name, (), seed) for name in VOICES for seed in range(arguments.seeds))]
+    voices = [Job(name, (), seed) for name in VOICES for seed in range(arguments.seeds)]
     began, asked = time.monotonic(), {_job(line) for line in lines}
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     pool = ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn"))
     running: set[Future[dict[str, Any]]] = set()
     with arguments.out.open("a") as file:
         while True:
-            for job in [*first, *final_jobs(lines, inner, arguments.seeds)]:
-                if job not in asked:
+            # A pool works in the order of asking: it is asked for no more at a time than it can do, so that finals come first.
+            for job in [*final_jobs(lines, inner, arguments.seeds), *voices, *inner]:
+                if job not in asked and len(running) < arguments.jobs:
                     asked.add(job)
                     running.add(pool.submit(work, (job, arguments.data, arguments.device, arguments.epochs)))
             left = arguments.within - (time.monotonic() - began)
@@ -379,7 +391,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=shared_data("speech"))
     parser.add_argument("--out", type=Path, default=Path("speech.jsonl"), help="JSON lines")
-    parser.add_argument("--candidates", nargs="+", default=list(WORDS), choices=list(WORDS))
+    parser.add_argument("--candidates", nargs="+", default=list(WORDS), choices=list(WORDS), help="and their controls")
     parser.add_argument("--pairs", type=int, default=6, help="of speakers left out by inner runs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
@@ -392,6 +404,7 @@ def main() -> None:
     if arguments.quick:
         arguments.candidates, arguments.pairs, arguments.seeds, arguments.epochs = ["hubert"], 1, 1, 0.05
         arguments.out = Path(tempfile.mkdtemp()) / "quick.jsonl"
+    arguments.candidates = list(dict.fromkeys(one for name in arguments.candidates for one in (CONTROLS[name], name)))
     lines, errors = (read_lines(arguments.out), []) if arguments.report else study(arguments)
     print(json.dumps({"errors": errors, **report(lines)}))
     if errors:

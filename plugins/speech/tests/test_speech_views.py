@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from manyviews.traits import Trait
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.source import AudioSource
+from manyviews_speech.spec import AudioSpec, FeatureSpec
 from manyviews_speech.transformer import FrameTransformer
 from manyviews_speech.views import effects
 from manyviews_speech.views.bands import channel_bands, frame_bands
-from manyviews_speech.views.channels import NEPERS, Channel, mixed, noisy, warped
-from manyviews_speech.views.segments import FrameViews, LabelledSegments, Segments
+from manyviews_speech.views.channels import NEPERS, Channel, lengthened, mixed, noisy, warped
+from manyviews_speech.views.segments import FrameViews, LabelledSegments, Segments, paced
 from manyviews_speech.views.spec_augment import SpecAugment
 from manyviews_speech.views.tera import Tera
 from manyviews_speech.views.waves import WaveViews
@@ -161,6 +163,58 @@ def test_warp_moves_channels_and_never_time(source: AudioSource) -> None:
     assert 0.85 < slope[0] < 1.15
     assert not torch.equal(bent[0], bent[3])
     assert_close(warped(ramp, frames, 0.0, seeded()), ramp)
+
+
+def test_a_shorter_throat_raises_all_frequencies_by_one_factor() -> None:
+    features = FeatureSpec(channels=64, low=0.0)
+    frontend, hertz = Frontend(features, 8000), 1000.0
+    time = torch.arange(4000) / 8000
+    points = Lengths.of([4000])
+    frames = points.map(frontend.count)
+    tone, higher = (frontend.raw(torch.sin(2 * math.pi * f * time), points, frames) for f in (hertz, hertz / 0.85))
+    assert abs(frontend.centres[tone[10].argmax()] - hertz) < 40
+    twins = Lengths.of([len(tone)] * 200)
+    made = lengthened(tone.repeat(200, 1), twins, frontend.centres, 0.15, seeded()).unflatten(0, (200, -1))
+    assert_close(made[:, 5], made[:, 15], atol=0.2, rtol=0.2)  # time stays
+    peaks = frontend.centres[made[:, 10].argmax(1)]
+    assert 820 < peaks.min() < 920, "1000 / 1.15 is 870"
+    assert 1080 < peaks.max() < 1240, "1000 / .85 is 1176"
+    assert (higher[10].argmax() - made[peaks.argmax(), 10].argmax()).abs() <= 1, "as that sound's own spectrum"
+    assert_close(lengthened(tone, frames, frontend.centres, 0.0, seeded()), tone, atol=1e-3, rtol=1e-3)
+    with pytest.raises(UserError, match="cepstral coefficients are no frequencies"):
+        Segments(AudioSpec(rate=8000, features=FeatureSpec(kind="mfcc", channels=13)), throat=0.1)
+
+
+@pytest.mark.parametrize("norm", ["data", "level"])
+def test_another_tempo_leaves_the_spectrum(sounds: Path, norm: str) -> None:
+    source = AudioSource(path=sounds, rate=None, features=FeatureSpec(norm=norm))
+    batch, frontend = source.batch(np.arange(5)), Frontend.of(source.spec)
+    slow = paced(batch, frontend, 1.25)
+    assert slow.frames.on_host() == [round(1.25 * number) for number in batch.frames.on_host()]
+    assert len(slow.features) == slow.frames.total
+    assert len(slow.wave) == slow.points.total
+    assert slow.points.on_host() == [frontend.points(number) for number in slow.frames.on_host()]
+    for old, new in zip(batch.features.split(batch.frames.on_host()), slow.features.split(slow.frames.on_host()), strict=True):
+        assert_close(new.mean(0), old.mean(0), atol=0.15, rtol=0)
+        if norm == "data":
+            assert torch.equal(new[0], old[0])
+            assert_close(new[-1], old[-1])
+        else:
+            assert_close(torch.stack([new.mean(), new.std(unbiased=False)]), torch.tensor([0.0, 1.0]), atol=1e-4, rtol=0)
+    ramp = replace(batch, features=batch.frames.places()[:, None].float().expand(-1, 80))
+    told = paced(ramp, Frontend(FeatureSpec(), source.spec.rate), 0.8)
+    part = told.features[: int(told.frames.tensor[0]), 0]
+    assert_close(part.diff(), part.diff()[:1].expand(len(part) - 1), atol=1e-3, rtol=0)
+    assert part[-1] == batch.frames.tensor[0] - 1
+
+
+def test_views_of_other_throats_and_tempos_are_whole(source: AudioSource, encoder: FrameTransformer) -> None:
+    _, views = made(Segments(source.spec, mixup=0.0, warp=0.0, throat=0.15, tempo=0.2), source, encoder)
+    totals = {view.batch.frames.total for view in views}
+    assert len(totals) == 2, "each view has its own tempo"
+    for view in views:
+        assert len(encoder(view).tokens) == view.layout.lengths.total
+        assert torch.isfinite(view.batch.features).all()
 
 
 def test_sounds_are_added_at_the_ratio_asked_for() -> None:

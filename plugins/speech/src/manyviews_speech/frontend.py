@@ -7,6 +7,7 @@ and cosine transform are torchaudio's, and so are the results, to 1e-5 (tested).
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -36,6 +37,7 @@ class Frontend(nn.Module):
 
     window: Tensor
     bank: Tensor
+    centres: Tensor
     mean: Tensor
     std: Tensor
 
@@ -49,6 +51,7 @@ class Frontend(nn.Module):
         bands = features.channels if features.kind != "mfcc" else max(features.channels, 23)
         self.register_buffer("window", _window(self.size, self.bins, self.kaldi), persistent=False)
         self.register_buffer("bank", _bank(bands, self.bins, rate, features.low, high, self.kaldi), persistent=False)
+        self.register_buffer("centres", _centres(bands, features.low, high), persistent=False)
         self.register_buffer(
             "cosines", _cosines(features.channels, bands) if features.kind == "mfcc" else None, persistent=False
         )
@@ -158,6 +161,12 @@ def _bank(bands: int, bins: int, rate: int, low: float, high: float, kaldi: bool
 
     filters = get_mel_banks(bands, bins, float(rate), low, high, 100.0, -500.0, 1.0)[0]
     return nn.functional.pad(filters, (0, 1)).T.contiguous()
+
+
+def _centres(bands: int, low: float, high: float) -> Float[Tensor, "bands"]:
+    """Of mel bands, in Hz: evenly spaced on the scale that torchaudio and Kaldi share, 2595 log10(1 + f / 700)."""
+    ends = [math.log1p(frequency / 700) for frequency in (low, high)]
+    return 700 * torch.linspace(*ends, bands + 2)[1:-1].expm1()
 
 
 def _cosines(channels: int, bands: int) -> Float[Tensor, "bands channels"]:

@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zlib import crc32
@@ -308,7 +308,7 @@ class AudioSource(Source):
         from manyviews.evaluate.embed import embed
 
         trained = load_trained(run, device="cpu")
-        own = trained.reading(self._path)
+        own = self if trained.spec == self.spec else trained.reading(self._path)  # what was read once is still there
         if len(own) != len(self):
             raise DataError(
                 f"data.partner_run: {run} cuts {self._path} into {len(own):,} clips, this run into {len(self):,}; "
@@ -387,5 +387,7 @@ class AudioSource(Source):
         return "\n".join(lines + [f"left out: {reason}" for reason in self.skipped])
 
 
+@lru_cache(maxsize=64)
 def _shortest(features: FeatureSpec | None, rate: int) -> int:
+    """Fewest samples of a clip at a rate; asked for every file of a list, and a filterbank is made for the answer."""
     return SHORTEST_WAVE if features is None else Frontend(features, rate).shortest

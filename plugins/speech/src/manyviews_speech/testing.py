@@ -64,7 +64,7 @@ TRIAL = Trial(
         "speech/patches": {"replacing": {"hide": "replace"}},
         "speech/segments": {
             "locals": {"locals": 1},
-            "altered": {"tilt": 3.0, "floor": [30.0, 60.0], "warp": 0.0, "mixup": 0.0, "bands": 8},
+            "altered": {"tilt": 3.0, "floor": [30.0, 60.0], "warp": 0.0, "mixup": 0.0, "bands": 8, "tempo": 0.2},
         },
         "speech/waves": {
             "rooms": {"mix": [5.0, 10.0], "reverb": [0.1, 0.3]},

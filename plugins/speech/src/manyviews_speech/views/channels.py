@@ -1,4 +1,4 @@
-"""What a microphone, a room and a throat do to a spectrum: other clips mixed in, noise, a smooth gain, a warped axis.
+"""What a microphone, a room and a throat do to a spectrum: other clips mixed in, noise, a smooth gain, warped axes.
 
 All of it happens to log powers of whole batches, where it costs a few sums; clips are standardised anew afterwards.
 """
@@ -12,9 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from manyviews.errors import UserError
 from manyviews.lengths import Lengths
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
+from manyviews_speech.spec import AudioSpec
 
 NEPERS = math.log(10) / 10
 """Log powers to a decibel."""
@@ -34,16 +36,20 @@ class Channel:
     """Standard deviation of the gain in decibels."""
     floor: tuple[float, float] | None
     """Range of decibels below the loudest cell, of noise."""
+    throat: float = 0.0
+    """Most that frequencies in Hz are raised or lowered by: a shorter or longer vocal tract."""
 
     def __call__(self, batch: AudioBatch, frontend: Frontend, generator: torch.Generator) -> AudioBatch:
         """The same clips, altered; their waveforms are as before."""
         frames = batch.frames
         assert frames is not None
-        if not (self.mixup or self.warp or self.tilt or self.floor):
+        if not (self.mixup or self.throat or self.warp or self.tilt or self.floor):
             return batch
         raw = _raw(batch, frontend)
         if self.mixup:
             raw = mixed(raw, frames, self.mixup, generator)
+        if self.throat:
+            raw = lengthened(raw, frames, frontend.centres, self.throat, generator)
         if self.warp:
             raw = warped(raw, frames, self.warp, generator)
         if self.tilt:
@@ -51,6 +57,19 @@ class Channel:
         if self.floor is not None:
             raw = noisy(raw, frames, self.floor, generator)
         return replace(batch, features=frontend.standardised(raw, frames))
+
+
+def channel_of(
+    spec: AudioSpec, mixup: float, warp: float, tilt: float, floor: tuple[float, float] | None, throat: float
+) -> Channel:
+    """For the features of a spec.
+
+    Raises:
+        UserError: They have no frequencies that a throat could raise.
+    """
+    if throat and spec.features is not None and spec.features.kind == "mfcc":
+        raise UserError("views.throat: cepstral coefficients are no frequencies; take `data.features.kind: logmel` or `fbank`")
+    return Channel(mixup, warp, tilt, floor, throat)
 
 
 def _raw(batch: AudioBatch, frontend: Frontend) -> Float[Tensor, "frames channels"]:
@@ -82,10 +101,39 @@ def warped(
     channels, device = raw.shape[1], raw.device
     uniform = 2 * torch.rand(2, len(frames), 1, generator=generator, device=device) - 1
     place = torch.arange(channels, device=device) * (1 + most * uniform[0]) + most * channels * uniform[1] / 2
-    place = place.clamp(0, channels - 1)[frames.owners()]
-    low = place.floor().long().clamp(max=max(channels - 2, 0))
+    return _read_at(raw, place, frames)
+
+
+def lengthened(
+    raw: Float[Tensor, "frames channels"],
+    frames: Lengths,
+    centres: Float[Tensor, "channels"],
+    most: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "frames channels"]:
+    """Vocal tract length perturbation (Jaitly & Hinton 2013): the channel of f Hz shows what stood at f times a clip's factor.
+
+    Factors are of 1 ± `most`. What would lie beyond the highest channel is the highest one; the paper bends the axis there.
+
+    Args:
+        centres: In Hz, ascending, of the channels.
+    """
+    factor = 1 + most * (2 * torch.rand(len(frames), 1, generator=generator, device=raw.device) - 1)
+    wanted = centres * factor
+    high = torch.searchsorted(centres, wanted.contiguous()).clamp(1, max(len(centres) - 1, 1))
+    below, above = centres[high - 1], centres[high.clamp(max=len(centres) - 1)]
+    return _read_at(raw, high - 1 + (wanted - below) / (above - below).clamp(min=1e-6), frames)
+
+
+def _read_at(
+    raw: Float[Tensor, "frames channels"], place: Float[Tensor, "clips channels"], frames: Lengths
+) -> Float[Tensor, "frames channels"]:
+    """Channels of each clip at these places, between two channels linearly."""
+    last = raw.shape[1] - 1
+    place = place.clamp(0, last)[frames.owners()]
+    low = place.floor().long().clamp(max=max(last - 1, 0))
     part = place - low
-    return torch.lerp(raw.gather(1, low), raw.gather(1, (low + 1).clamp(max=channels - 1)), part.to(raw.dtype))
+    return torch.lerp(raw.gather(1, low), raw.gather(1, (low + 1).clamp(max=last)), part.to(raw.dtype))
 
 
 def smooth(

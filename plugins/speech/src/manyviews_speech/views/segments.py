@@ -23,7 +23,7 @@ from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.spec import AudioSpec
 from manyviews_speech.views.bands import channel_bands, frame_bands
-from manyviews_speech.views.channels import Channel
+from manyviews_speech.views.channels import channel_of
 from manyviews_speech.views.features import featured, frontend_of, partner_of, pseudo_labels_of
 
 Part = Annotated[float, Field(gt=0, le=1)]
@@ -42,8 +42,11 @@ class Segments(ViewGenerator):
         local_crop: The same for local views.
         mixup: Most that another clip of the batch is mixed in by, in the domain of powers (log-mixup-exp).
         warp: Most that channels are stretched or pressed, and moved by: .1 moves the highest by a tenth.
+        throat: Most that frequencies are raised or lowered by, as in a shorter or longer vocal tract (VTLP; Jaitly & Hinton
+            2013); .1 in the paper. For mel features, not for cepstral coefficients.
         tilt: Standard deviation, in decibels, of a smooth random gain over channels: another microphone.
         floor: Range, in decibels below the loudest cell, of stationary noise that is added; null: none.
+        tempo: Most that a view is slowed down or sped up by, its spectrum as it was: .2 makes four to six frames of five.
         bands: Widest band of channels that is set to the mean in each view, beside a band of up to a fifth of its frames
             (SpecAugment).
         partner: Every second view is of the clip's partner; needs `data.partner`.
@@ -62,14 +65,17 @@ class Segments(ViewGenerator):
         local_crop: tuple[Part, Part] = (0.3, 0.6),
         mixup: Annotated[float, Field(ge=0, lt=1)] = 0.4,
         warp: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        throat: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         tilt: NonNegativeFloat = 0.0,
         floor: Decibels | None = None,
+        tempo: Annotated[float, Field(ge=0, lt=0.5)] = 0.0,
         bands: NonNegativeInt = 0,
         partner: bool = False,
     ) -> None:
         super().__init__()
         refuse_descending(global_crop=global_crop, local_crop=local_crop, **({"floor": floor} if floor else {}))
-        self.spec, self.channel, self.bands, self.partner = spec, Channel(mixup, warp, tilt, floor), bands, partner
+        self.spec, self.channel = spec, channel_of(spec, mixup, warp, tilt, floor, throat)
+        self.tempo, self.bands, self.partner = tempo, bands, partner
         self.plan = [("global", global_crop)] * globals + [("local", local_crop)] * locals
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
@@ -79,7 +85,10 @@ class Segments(ViewGenerator):
         views = []
         for number, (role, crop) in enumerate(self.plan):
             part = cropped(wholes[number % len(wholes)], frontend, host_uniform(generator, *crop), generator)
-            views.append(View(self._banded(self.channel(part, frontend, generator), generator), self.cut(part), role=role))
+            part = self.channel(part, frontend, generator)
+            if self.tempo:
+                part = paced(part, frontend, host_uniform(generator, 1 - self.tempo, 1 + self.tempo))
+            views.append(View(self._banded(part, generator), self.cut(part), role=role))
         return tuple(views)
 
     def _banded(self, batch: AudioBatch, generator: torch.Generator) -> AudioBatch:
@@ -116,6 +125,8 @@ class FrameViews(ViewGenerator):
         locals: Views of role `local`, for the student alone.
         mixup: Most that another clip of the batch is mixed in by, in the domain of powers (log-mixup-exp).
         warp: Most that channels are stretched or pressed, and moved by: .1 moves the highest by a tenth.
+        throat: Most that frequencies are raised or lowered by, as in a shorter or longer vocal tract (VTLP; Jaitly & Hinton
+            2013); .1 in the paper. For mel features, not for cepstral coefficients.
         tilt: Standard deviation, in decibels, of a smooth random gain over channels: another microphone.
         floor: Range, in decibels below the loudest cell, of stationary noise that is added; null: none.
         hidden: Share of a local view's tokens that spans are to withhold.
@@ -133,13 +144,15 @@ class FrameViews(ViewGenerator):
         locals: PositiveInt = 2,  # noqa: A002
         mixup: Annotated[float, Field(ge=0, lt=1)] = 0.2,
         warp: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        throat: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         tilt: NonNegativeFloat = 0.0,
         floor: Decibels | None = None,
         hidden: Annotated[float, Field(gt=0, lt=1)] = 0.65,
         span: PositiveInt = 5,
     ) -> None:
         super().__init__()
-        self.spec, self.channel, self.hidden, self.span = spec, Channel(mixup, warp, tilt, floor), hidden, span
+        self.spec, self.channel = spec, channel_of(spec, mixup, warp, tilt, floor, throat)
+        self.hidden, self.span = hidden, span
         self.roles = ["global"] * globals + ["local"] * locals
 
     def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
@@ -171,3 +184,32 @@ def cropped(batch: AudioBatch, frontend: Frontend, share: float, generator: torc
     last = (batch.points.starts() + batch.points.tensor - 1)[points.owners()]
     point = torch.minimum(first[points.owners()] + points.places(), last)
     return replace(batch, wave=batch.wave[point], points=points, features=batch.features[frame], frames=kept)
+
+
+def paced(batch: AudioBatch, frontend: Frontend, factor: float) -> AudioBatch:
+    """The same clips in `factor` times as many frames, between them linearly: slower above 1, the spectrum as it was.
+
+    Waveforms are stretched to the same length, and so are lower or higher; encoders that read features do not see that.
+    """
+    before = batch.frames
+    assert before is not None
+    assert batch.features is not None
+    least = frontend.count(frontend.shortest)
+    frames = before.map(lambda number: max(round(factor * number), min(least, number)))
+    points = frames.map(frontend.points)
+    # Stretched, a clip no longer has mean 0 and deviation 1, which those of a clip alone are taken anew for.
+    features = _stretched(batch.features, before, frames)
+    features = features if frontend.features.norm == "data" else frontend.standardised(features, frames)
+    wave = _stretched(batch.wave[:, None], batch.points, points)[:, 0]
+    return replace(batch, wave=wave, points=points, features=features, frames=frames)
+
+
+def _stretched(x: Float[Tensor, "before channels"], before: Lengths, after: Lengths) -> Float[Tensor, "after channels"]:
+    """Each clip at evenly spaced places from its first row to its last."""
+    owners = after.owners()
+    last = (before.tensor - 1)[owners]
+    place = after.places() * (last / (after.tensor - 1).clamp(min=1)[owners])
+    low = torch.minimum(place.floor().long(), (last - 1).clamp(min=0))
+    first = before.starts()[owners]
+    part = (place - low)[:, None].to(x.dtype)
+    return torch.lerp(x[first + low], x[first + torch.minimum(low + 1, last)], part)
