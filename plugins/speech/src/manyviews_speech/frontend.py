@@ -165,8 +165,8 @@ def _bank(bands: int, bins: int, rate: int, low: float, high: float, kaldi: bool
 
 def _centres(bands: int, low: float, high: float) -> Float[Tensor, "bands"]:
     """Of mel bands, in Hz: evenly spaced on the scale that torchaudio and Kaldi share, 2595 log10(1 + f / 700)."""
-    ends = [math.log1p(frequency / 700) for frequency in (low, high)]
-    return 700 * torch.linspace(*ends, bands + 2)[1:-1].expm1()
+    first, last = math.log1p(low / 700), math.log1p(high / 700)
+    return 700 * torch.linspace(first, last, bands + 2)[1:-1].expm1()
 
 
 def _cosines(channels: int, bands: int) -> Float[Tensor, "bands channels"]:

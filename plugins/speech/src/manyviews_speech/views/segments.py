@@ -10,9 +10,12 @@ from dataclasses import replace
 from typing import Annotated
 
 import torch
+from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor
 
 from manyviews.layout import Layout
+from manyviews.lengths import Lengths
 from manyviews.objectives.pseudo_labels import PseudoLabels
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
