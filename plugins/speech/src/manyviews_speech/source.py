@@ -308,7 +308,7 @@ class AudioSource(Source):
         from manyviews.evaluate.embed import embed
 
         trained = load_trained(run, device="cpu")
-        own = self if trained.spec == self.spec else trained.reading(self._path)  # what was read once is still there
+        own = trained.reading(self._path)
         if len(own) != len(self):
             raise DataError(
                 f"data.partner_run: {run} cuts {self._path} into {len(own):,} clips, this run into {len(self):,}; "
