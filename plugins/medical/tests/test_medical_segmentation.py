@@ -76,6 +76,10 @@ def test_windows_of_whole_volumes_give_what_one_pass_gives(tmp_path: Path, plane
     assert whole.truth.shape == (1, 16, 16, 16)
     scores = task.evaluate(net, answers, source, task.units(source, encoder, "sample"), np.arange(2))
     assert {"dice", "iou", "nsd", "accuracy", "dice/liver"} <= set(scores)
+    bare = Segmentation(width=4, surface=False)
+    assert bare.evaluate(net, answers, source, task.units(source, encoder, "sample"), np.arange(2)) == {
+        name: value for name, value in scores.items() if not name.startswith(("nsd", "hd95"))
+    }
 
 
 def test_a_transformers_maps_are_decoded_to_voxels(tmp_path: Path) -> None:

@@ -10,17 +10,22 @@ from torch.testing import assert_close
 
 import manyviews as mv
 from manyviews.encoding import Encoding
+from manyviews.engine.load import Trained
 from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
+from manyviews.recipe.load import load_recipe
+from manyviews.source import Spec
 from manyviews.view import View
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.patches import cut
 from manyviews_medical.phantom import write_phantoms
+from manyviews_medical.spec import VolumeSpec
+from manyviews_medical.transformer import PatchTransformer
 from manyviews_medical.views import intensity
 from manyviews_medical.views.affine import rotations, sampled
 from manyviews_medical.views.boxes import Box, take
-from manyviews_medical.views.correspondence import Correspondence, first_that_agrees, matches, partners
+from manyviews_medical.views.correspondence import Correspondence, first_that_agrees, matches, partners, refuse_foreign
 from manyviews_medical.views.fusion import box_map, grid_map
 from manyviews_medical.views.looks import PLAIN
 from manyviews_medical.views.moves import Moves, Placement, draw, moved
@@ -91,11 +96,15 @@ def test_a_view_larger_than_the_crop_is_refused() -> None:
 
 def test_a_grid_is_mixed_block_by_block_and_boxes_lie_over_one_another() -> None:
     x = torch.zeros(64, 1, 16, 16, 16)
-    steps = grid_map(x, 5, (4, 4), 0.7, seeded())
-    blocks = steps[:, ::4, ::4, ::4]
-    assert torch.equal(blocks.repeat_interleave(4, 1).repeat_interleave(4, 2).repeat_interleave(4, 3), steps)
-    shares = torch.bincount(blocks.flatten(), minlength=5) / blocks.numel()
-    assert_close(shares, torch.tensor([0.3, 0.175, 0.175, 0.175, 0.175]), atol=0.03, rtol=0)
+    begins = set()
+    for seed in range(8):
+        steps = grid_map(x, 5, (4, 4), 0.7, seeded(seed))
+        changes = [(steps.diff(dim=axis) != 0).movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0] for axis in (1, 2, 3)]
+        assert all(len(set((places % 4).tolist())) == 1 for places in changes), "borders are four voxels apart"
+        begins.add(tuple(int(places[0]) % 4 for places in changes))
+        shares = torch.bincount(steps.flatten(), minlength=5) / steps.numel()
+        assert_close(shares, torch.tensor([0.3, 0.175, 0.175, 0.175, 0.175]), atol=0.03, rtol=0)
+    assert len(begins) > 4, "and begin elsewhere in each batch"
     boxes = box_map(x, 5, 10, (0.1, 0.6), seeded())
     assert set(boxes.unique().tolist()) == {0, 1, 2, 3, 4}
     single = box_map(x, 5, 1, (0.25, 0.25), seeded())
@@ -191,7 +200,7 @@ def test_corresponding_crops_show_the_same_anatomy() -> None:
     """The second volume is the first one, moved by a patch: its crops are found there."""
     x = torch.rand(1, 2, 16, 16, 16, generator=seeded())
     both = torch.cat([x, x.roll(4, 2)])
-    views = Correspondence(size=4, looks=PLAIN, tries=4, agree=0.99)
+    views = Correspondence(VolumeSpec(crop=(16,) * 3, channels=2), size=4, looks=PLAIN, tries=4, agree=0.99)
     views._frozen = [Brightness(4)]  # type: ignore[list-item]
     views.bind(lambda batch: Layout(Lengths.equal(len(batch), 8, batch.voxels.device), grid=(2, 2, 2)))
     batch = VolumeBatch(both, None, None, volume=torch.tensor([0, 1]))
@@ -221,3 +230,23 @@ def test_a_run_of_ones_own_finds_the_places(tmp_path: Path) -> None:
     from manyviews.engine.checkpoint import last, read_weights
 
     assert not [name for name in read_weights(last(second.folder)) if "frozen" in name or name.startswith("views")]
+    slices = data | {"crop": (16, 16)}
+    for changed, sentence in (
+        (data | {"spacing": (2.0, 2.0, 2.0)}, r"of spacing as in the files, and these are of spacing \(2.0, 2.0, 2.0\)"),
+        (data | {"intensity": {"kind": "zscore"}}, "of intensity .*'kind': 'auto'.*'kind': 'zscore'"),
+        (slices, "of axes 3, and these are of axes 2"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            mv.pretrain("medical/alice", data=changed, train=train, views=views, objective=heads, **small)
+
+
+def test_alice_asks_no_run_of_another_domain(tmp_path: Path) -> None:
+    """Nor one of volumes with other channels."""
+    encoder = PatchTransformer(VolumeSpec(crop=(16,) * 3, channels=2), width=24, depth=1, heads=2)
+    recipe = load_recipe("medical/mae", {"data": {"path": "scans"}})
+    own = VolumeSpec(crop=(16,) * 3, channels=1)
+    with pytest.raises(UserError, match="of channels 2, and these are of channels 1"):
+        refuse_foreign(Trained(encoder, recipe, encoder.spec, {}), own, "runs/other")
+    foreign = Trained(encoder, recipe.model_copy(update={"domain": "tabular"}), Spec(), {})
+    with pytest.raises(UserError, match="runs/other is a run of tabular; give one of medical"):
+        refuse_foreign(foreign, own, "runs/other")

@@ -57,6 +57,7 @@ class Segmentation(Dense):
         width: Channels of the decoder at full size, for encoders that have none of their own.
         overlap: Share by which neighbouring windows overlap.
         tolerance: Of `nsd`, in millimetres.
+        surface: Whether `hd95` and `nsd` are reported; distances take longer than answers where volumes are large or many.
         moves: Changes of place and direction of training crops, as the views have them; flipped left to right alone,
             since above and
             below, front and back are what many classes are told by.
@@ -73,11 +74,12 @@ class Segmentation(Dense):
         width: PositiveInt = 16,
         overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         tolerance: PositiveFloat = 1.0,
+        surface: bool = True,
         moves: Moves = Moves(flip=(0,), rotate=15.0, scale=(0.85, 1.15)),  # noqa: B008 - frozen
         looks: Looks | None = Looks(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(dice=dice, background=background)
-        self.width, self.overlap, self.tolerance = width, overlap, tolerance
+        self.width, self.overlap, self.tolerance, self.surface = width, overlap, tolerance, surface
         self.moves, self.looks = moves, looks or PLAIN
 
     def head(self, encoder: Encoder, answers: MapAnswers, unit: Unit) -> nn.Module:
@@ -121,6 +123,8 @@ class Segmentation(Dense):
             truth: Tensor = whole.truth
             said = self.infer(net, answers, whole.batch.to(device), tuple(truth.shape[1:])).argmax(1).cpu()
             counts.append(confusion(said, truth, len(answers.classes)).numpy())
+            if not self.surface:
+                continue
             grid: Grid = whole.batch.grids[1]
             surfaces.append(surface_scores(said[0].numpy(), truth[0].numpy(), answers.classes, grid.spacing, self.tolerance))
         return {**scores(np.stack(counts), answers.classes, background=self.background), **_means(surfaces)}

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Float, Int
-from pydantic import Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
+from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.moving import constant
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews_medical.batch import VolumeBatch
-from manyviews_medical.spec import Crop
+from manyviews_medical.encoder import VolumeEncoder
+from manyviews_medical.spec import Crop, VolumeSpec
 from manyviews_medical.views.boxes import Box, random_start, take
 from manyviews_medical.views.looks import Looks, changed
 from manyviews_medical.views.masked import hidden_blocks
 from manyviews_medical.views.moves import sides
+
+if TYPE_CHECKING:
+    from manyviews.engine.load import Trained
+
+ALIKE = ("axes", "channels", "spacing", "orientation", "intensity")
+"""What of the data an encoder must have been pretrained on alike."""
 
 
 def partners(volume: Int[Tensor, "samples"], generator: torch.Generator) -> Int[Tensor, "samples"]:
@@ -73,6 +81,8 @@ class Correspondence(ViewGenerator):
 
     def __init__(
         self,
+        spec: VolumeSpec,
+        /,
         *,
         run: str | None = None,
         size: Crop | None = None,
@@ -86,9 +96,12 @@ class Correspondence(ViewGenerator):
         self.size, self.tries, self.agree, self.share, self.block, self.looks = size, tries, agree, share, block, looks
         self._frozen = []
         if run is not None:
-            from manyviews.engine.load import load_frozen  # the engine stands on views, not they on it
+            from manyviews.engine.load import load_trained  # the engine stands on views, not they on it
 
-            self._frozen = [load_frozen(run)]
+            trained = load_trained(run)
+            refuse_foreign(trained, spec, run)
+            # In a list no module registers it: its weights stay in its own checkpoint.
+            self._frozen = [trained.encoder.requires_grad_(False)]
 
     def forward(self, batch: VolumeBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         whole, samples = batch.scaled(), len(batch)
@@ -132,6 +145,31 @@ class Correspondence(ViewGenerator):
         moved = starts + (_unflat(found, layout.grid) - asked) * patch
         there = moved[rows, pick].clamp(min=0).minimum(space - constant(size, device))
         return starts[rows, pick], there
+
+
+def refuse_foreign(trained: Trained, spec: VolumeSpec, run: str) -> None:
+    """An encoder that was pretrained on other data finds no places in these.
+
+    Raises:
+        UserError: It is of another domain, or its volumes were read in another way; says in which.
+    """
+    theirs = trained.spec
+    if not isinstance(theirs, VolumeSpec) or not isinstance(trained.encoder, VolumeEncoder):
+        raise UserError(f"views.run: {run} is a run of {trained.recipe.domain}; give one of medical, such as of medical/mae")
+    for name in ALIKE:
+        one, two = getattr(theirs, name), getattr(spec, name)
+        if one != two:
+            raise UserError(
+                f"views.run: {run} was pretrained on volumes of {name} {_said(one)}, and these are of {name} {_said(two)}; "
+                "give a run on data that are read alike"
+            )
+
+
+def _said(value: object) -> str:
+    """As a recipe has it."""
+    if isinstance(value, BaseModel):
+        return str(value.model_dump(mode="json"))
+    return "as in the files" if value is None else str(value)
 
 
 def _flat(cells: Int[Tensor, "*places axes"], grid: tuple[int, ...]) -> Int[Tensor, "*places"]:

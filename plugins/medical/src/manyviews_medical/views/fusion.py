@@ -32,7 +32,8 @@ class Fusion(ViewGenerator):
     Args:
         mixing: `grid` (the authors' code) or `boxes` (the paper).
         steps: Steps of the ladder from background to foreground, ends included.
-        block: `grid`: range of a block's sides, in voxels.
+        block: `grid`: range of a block's sides, in voxels. The authors' 5-20 x 8-32 x 8-32 of 64 x 128 x 128 are a sixteenth to
+            a third of the crop.
         share: `grid`: share of the blocks that are mixed.
         boxes: `boxes`: range of their number.
         sides: `boxes`: range of a box's sides, as shares of the crop's. The paper's 8-40 x 8-80 x 8-80 of 64 x 128 x 128
@@ -89,14 +90,16 @@ class Fusion(ViewGenerator):
 def grid_map(
     like: Float[Tensor, "samples channels *space"], steps: int, block: tuple[int, int], share: float, generator: torch.Generator
 ) -> Int[Tensor, "samples *space"]:
-    """A step for each block of a grid; 0 (background) for those that are not mixed. Sides of a block are drawn once a batch."""
+    """A step for each block of a grid; 0 (background) for those that are not mixed. Sides of a block and where the grid begins
+    are drawn once a batch: borders that always lay at one place would tell the answer without a look at the volume."""
     space, device = like.shape[2:], like.device
     sides = [min(round(host_uniform(generator, float(block[0]), float(block[1]))), whole) for whole in space]
-    counts = [-(-whole // side) for whole, side in zip(space, sides, strict=True)]
+    begins = [int(host_uniform(generator, 0.0, float(side))) % side for side in sides]
+    counts = [-(-(whole + begin) // side) for whole, begin, side in zip(space, begins, sides, strict=True)]
     blocks = torch.randint(1, steps, (len(like), *counts), generator=generator, device=device)
     blocks = blocks * (torch.rand(blocks.shape, generator=generator, device=device) < share)
-    for axis, (whole, side) in enumerate(zip(space, sides, strict=True)):
-        blocks = blocks.index_select(1 + axis, torch.arange(whole, device=device) // side)
+    for axis, (whole, begin, side) in enumerate(zip(space, begins, sides, strict=True)):
+        blocks = blocks.index_select(1 + axis, (torch.arange(whole, device=device) + begin) // side)
     return blocks
 
 
