@@ -32,6 +32,7 @@ HUBERT = {
     "data": {**CLIPS, **LEVEL},
     "encoder": FRAMES,
     "views": {"name": "span_mask", "start": 0.1, "span": 4},
+    "objective": {"fit_tokens": 10_000},
     "train": {**TRAIN, "batch_size": 128},
 }
 WITHHELD = {"name": "frame_views", "globals": 1, "locals": 1, "mixup": 0.0, "warp": 0.0, "hidden": 0.34, "span": 4}
