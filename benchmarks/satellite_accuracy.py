@@ -1,7 +1,7 @@
 """What pretraining brings on satellite images, beside image statistics, random convolutional features and untrained nets.
 
     python benchmarks/satellite_accuracy.py --data DATA/satellite --out results.jsonl [--cases lulc leipzig merlin]
-    python benchmarks/satellite_accuracy.py --device cuda --jobs 6
+    python benchmarks/satellite_accuracy.py --device cuda --jobs 12
     python benchmarks/satellite_accuracy.py --quick
 
 A piece of work (a method, a tile size, a seed) is a process of its own; its line is written when it is finished, the longest
@@ -9,11 +9,14 @@ are begun first, and a piece that has its line in `--out` is not done again: the
 A piece that failed has a line that says why, and is done again.
 
 Land cover of pixels (`lulc`: eo-learn's Sentinel-2 stack, five dates together, and its map; `leipzig`: Sentinel-2 and 97
-points): a tile around each labelled pixel is embedded, and a linear probe says what grows there. Pretraining sees all of the
-scene and no label. Splits are drawn by blocks of ground, anew for each of `--splits` seeds; in `lulc` training tiles that
-reach into held-out blocks are left out. Each method has the tile size and the pooling that are best on the validation
-splits, and so has `chosen` its method; test splits choose nothing. Image statistics choose among single pixels too.
-Differences from each baseline are taken split by split.
+points): a tile around each labelled pixel is embedded, once for all splits and poolings, and a linear probe says what grows
+there. Pretraining sees all of the scene and no label. Splits are drawn by blocks of ground, anew for each of a case's seeds
+(`--splits`); in `lulc` training pixels whose largest tile reaches into held-out blocks are left out, for all methods alike.
+Each method has the tile size and the pooling that are best on the validation splits, and so has `chosen` its method; test
+splits choose nothing. Image statistics choose among single pixels too. Differences from each baseline are taken split by split.
+
+The key of a piece knows no device: baselines may be run on a CPU first, and a run on a GPU with the same `--out` adds the rest.
+`--methods` without a name runs the baselines alone.
 
 Speckle (`merlin`): single-look speckle is simulated over five bands of the upper part of a Landsat scene as the training set,
 and over the sixth band, near infrared, of the rest as the test: PSNR, SSIM, ratio image, ENL of the most homogeneous square.
@@ -40,18 +43,32 @@ from typing import Any
 import numpy as np
 from _measure import shared_data
 
-TILES = (8, 16)
-SMALLER = (1, 4)
+TILES = (4, 8)
+SMALLER = (1,)
 """Tiles of image statistics alone: encoders see four patches a side."""
 BASELINES = ("statistics", "rcf", "untrained")
 RECIPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "satmae": ("satellite/satmae", {"objective": {"width": 64, "depth": 2}}),
-    "vicreg": ("satellite/vicreg", {"views": {"crop": [0.5, 1.0]}}),
-    "jepa": ("satellite/jepa", {"objective": {"width": 64, "depth": 2}}),
+    # What a patch of few pixels is, its mean says: targets keep it.
+    "satmae": ("satellite/satmae", {"objective": {"width": 64, "depth": 2, "normalize_targets": False}}),
+    "satmae_places": (
+        "satellite/satmae",
+        {"views": {"name": "group_mask"}, "objective": {"width": 64, "depth": 2, "normalize_targets": False}},
+    ),
+    "vicreg": ("satellite/vicreg", {"encoder": {"groups": "all"}, "views": {"crop": [0.5, 1.0]}}),
+    "vicreg_gentle": (
+        "satellite/vicreg",
+        {"encoder": {"groups": "all"}, "views": {"crop": [0.5, 1.0], "jitter": 0.05, "drop_bands": 0.0, "style": None}},
+    ),
+    "jepa": ("satellite/jepa", {"encoder": {"groups": "all"}, "objective": {"width": 64, "depth": 2}}),
 }
+"""Each method's recipe and what is changed in it; validation splits choose among them."""
+SPLITS: Mapping[str, int] = {"lulc": 5, "leipzig": 10}
+"""Of few points each split is another story."""
 PLACES = 4
 """Rows and columns of patches of a tile."""
 ENCODER = {"name": "transformer", "width": 128, "depth": 4, "heads": 4}
+UNTRAINED: Mapping[str, Mapping[str, Any]] = {"rcf": {"name": "rcf", "width": 512}, "untrained": ENCODER}
+POOLS = ("mean", "centre", "centre_mean", "each")
 
 
 def scene_of(case: str, data: Path) -> dict[str, Any]:
@@ -71,64 +88,91 @@ def labels_of(case: str, data: Path, split: int) -> dict[str, Any]:
 
 
 def land_cover(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, Any]]:
-    """One method with one tile size and one seed: pretrain where it is to be, then probe on every split."""
+    """One method with one tile size and one seed: pretrain where it is to be, embed once, then probe on every split."""
+    from manyviews_satellite.source import TileSource
+
+    case, tile, begun = job["case"], job["tile"], time.process_time()
+    scene = scene_of(case, data)
+    whole = TileSource(**scene, tile=tile, stride=2, min_valid=0.9)
+    encoder = encoder_of(job, whole, data, device)
+    seconds = round(time.process_time() - begun)
+    labelled = TileSource(path=scene["path"], spec=whole.spec, min_valid=0.0, **{**labels_of(case, data, 0), "apart": False})
+    place = {corner: number for number, corner in enumerate(middles(labelled))}
+    features = features_of(encoder, labelled)
+    windows = whole.spec.windows.model_copy(update={"tile": max(TILES)})
+    widest = whole.spec.model_copy(update={"windows": windows})
+    told = []
+    for split in range(job["splits"]):
+        # All methods and tile sizes are judged on the units of the largest tile, each of them.
+        units = TileSource(path=scene["path"], spec=widest, min_valid=0.0, **labels_of(case, data, split))
+        rows = np.array([place[middle] for middle in middles(units)])
+        for pool, x in features.items():
+            told.append({"split": split, "pool": pool, **judged(x[rows], units), "cpu_s": seconds})
+    return told
+
+
+def encoder_of(job: Mapping[str, Any], whole: Any, data: Path, device: str) -> Any:
+    """The encoder of a piece, trained where it is to be; None: image statistics."""
     import torch
 
     import manyviews as mv
     from manyviews.engine.load import load_trained
     from manyviews.engine.parts import build_encoder
     from manyviews.recipe.load import load_recipe
-    from manyviews_satellite.encoder import TileEncoder
-    from manyviews_satellite.source import TileSource
 
-    case, method, tile, seed = job["case"], job["method"], job["tile"], job["seed"]
-    scene = scene_of(case, data)
-    begun = time.process_time()
-    whole = TileSource(**scene, tile=tile, stride=2, min_valid=0.9)
-    encoder, seconds = None, 0.0
-    if method in ("rcf", "untrained"):
-        form = (
-            {"name": "rcf", "width": 512, "patch": tile // PLACES} if method == "rcf" else {**ENCODER, "patch": tile // PLACES}
-        )
-        keys = {f"encoder.{key}": value for key, value in form.items()}
+    method, patch, seed = job["method"], job["tile"] // PLACES, job["seed"]
+    if method == "statistics":
+        return None
+    if method in UNTRAINED:
+        keys = {f"encoder.{key}": value for key, value in {**UNTRAINED[method], "patch": patch}.items()}
         recipe = load_recipe("satellite/satmae", {"data.path": "-", "train.seed": seed, **keys})
-        encoder = build_encoder(recipe, whole.spec).eval()
-    elif method != "statistics":
-        name, more = RECIPES[method]
-        with tempfile.TemporaryDirectory() as folder:
-            run = mv.pretrain(
-                name,
-                source=whole,
-                data={**scene, "tile": tile, "stride": 2, "min_valid": 0.9},
-                **{**more, "encoder": {**ENCODER, "patch": tile // PLACES}},
-                optim={"lr": 1e-3},
-                train={"steps": job["steps"], "batch_size": 128, "seed": seed, "folder": folder, "device": device,
-                       "log_every": 200, "watch_every": 10_000, "checkpoint_every": 10**6},
-                evaluate=[],
-                track=None,
-            )  # fmt: skip
-            seconds = time.process_time() - begun
-            encoder = load_trained(run.folder, device=device).encoder
-    if encoder is not None:
-        encoder = encoder.to(torch.device("cuda" if device == "cuda" else "cpu"))
-    told = []
-    for split in range(job["splits"]):
-        source = TileSource(path=scene["path"], spec=whole.spec, min_valid=0.0, **labels_of(case, data, split))
-        for pool in ("mean",) if encoder is None else ("mean", "centre"):
-            if isinstance(encoder, TileEncoder):
+        return build_encoder(recipe, whole.spec).to(torch.device(device))
+    name, more = RECIPES[method]
+    with tempfile.TemporaryDirectory() as folder:
+        run = mv.pretrain(
+            name,
+            source=whole,
+            data={**scene_of(job["case"], data), "tile": job["tile"], "stride": 2, "min_valid": 0.9},
+            **{**more, "encoder": {**ENCODER, "patch": patch, **more.get("encoder", {})}},
+            optim={"lr": 1e-3},
+            train={"steps": job["steps"], "batch_size": 128, "seed": seed, "folder": folder, "device": device,
+                   "log_every": 200, "watch_every": 10_000, "checkpoint_every": 10**6},
+            evaluate=[],
+            track=None,
+        )  # fmt: skip
+        return load_trained(run.folder, device=device).encoder
+
+
+def middles(source: Any) -> list[tuple[int, int]]:
+    """The labelled pixel of each tile."""
+    half = source.spec.windows.tile // 2
+    return [(row + half, col + half) for row, col in map(source.corner, range(len(source)))]
+
+
+def features_of(encoder: Any, source: Any) -> dict[str, np.ndarray]:
+    """Of all tiles in each form; those of an encoder all from one pass."""
+    from manyviews.evaluate.embed import device_of, evaluating
+    from manyviews.view import View
+
+    index = np.arange(len(source))
+    if encoder is None:
+        return {"mean": source.features(index)}
+    parts: dict[str, list[np.ndarray]] = {pool: [] for pool in POOLS}
+    with evaluating(encoder):
+        for some in np.array_split(index, max(len(index) // 128, 1)):
+            batch = source.batch(some).to(device_of(encoder))
+            tokens = encoder(view := View(batch, encoder.layout(batch))).tokens
+            for pool in POOLS:
                 encoder.pool = pool
-            told.append({"split": split, "pool": pool, **judged(encoder, source), "cpu_s": round(seconds)})
-    return told
+                parts[pool].append(encoder.pooled(tokens, None, view.layout.lengths, batch).float().cpu().numpy())
+    return {pool: np.concatenate(arrays) for pool, arrays in parts.items()}
 
 
-def judged(encoder: Any, source: Any) -> dict[str, Any]:
+def judged(x: np.ndarray, source: Any) -> dict[str, Any]:
     """Of a linear probe: on the validation split, fitted and chosen on training units alone, and on the test split."""
-    from manyviews.evaluate.embed import embed
     from manyviews.evaluate.linear_probe import LinearProbe
     from manyviews.evaluate.task import Embedded
 
-    index = np.arange(len(source))
-    x = source.features(index) if encoder is None else embed(encoder, source, index)
     labels, splits, groups = source.labels(), source.splits(), source.groups()
     known = labels.values >= 0
     scores: dict[str, Any] = {}
@@ -177,7 +221,7 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
         encoder = load_trained(run.folder, device=device).encoder
         scene = find_scenes(test, Options()).scenes[0]
         found = np.zeros_like(clean)
-        for (row, col, height, width), part in Despeckler(encoder).scene(scene):  # type: ignore[arg-type]
+        for (row, col, height, width), _, part in Despeckler(encoder).scene(scene):  # type: ignore[arg-type]
             found[row : row + height, col : col + width] = part[0]
         with rasterio.open(test) as file:
             noisy = np.abs(file.read(1)).astype(np.float64)
@@ -216,13 +260,14 @@ Line = Mapping[str, Any]
 def jobs_of(arguments: argparse.Namespace) -> list[Job]:
     """The pieces of work, the longest first."""
     quick, made = arguments.quick, []
-    splits, seeds = (2, 1) if quick else (arguments.splits, arguments.seeds)
+    seeds = 1 if quick else arguments.seeds
     for case in arguments.cases:
         if case == "merlin":
             size = MERLIN["quick" if quick else "small" if arguments.small else "full"]
             steps = {} if quick else {"steps": arguments.merlin_steps}
             made += [{"case": case, "seed": seed, **size, **steps} for seed in range(1 if quick else arguments.merlin_seeds)]
             continue
+        splits = 2 if quick else arguments.splits or SPLITS[case]
         for tile in TILES[:1] if quick else TILES:
             own = {"case": case, "tile": tile, "splits": splits}
             steps = {"steps": 20 if quick else arguments.steps}
@@ -351,12 +396,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=shared_data("satellite"))
     parser.add_argument("--out", type=Path, default=Path("satellite_accuracy.jsonl"), help="JSON, a line a piece")
     parser.add_argument("--cases", nargs="+", default=["lulc", "leipzig", "merlin"], choices=["lulc", "leipzig", "merlin"])
-    parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--methods", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--jobs", type=int, default=1, help="pieces at a time")
     parser.add_argument("--seeds", type=int, default=2, help="of encoders, trained or not")
-    parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--splits", type=int, help="other than those of each case")
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--merlin-seeds", type=int, default=1)
     parser.add_argument("--merlin-steps", type=int, default=600)
     parser.add_argument("--small", action="store_true", help="MERLIN's net smaller than published, for CPUs")

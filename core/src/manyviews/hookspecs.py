@@ -70,5 +70,6 @@ def manyviews_run_finished(run: Run, status: FinalStatus) -> None:
 def manyviews_doctor(path: Path) -> Sequence[str] | None:
     """What is wrong with the data at `path`, one finding a line with the file, the reason and the fix.
 
-    None: not this domain's kind of data. Empty: it is, and nothing is wrong.
+    None: not this domain's kind of data. Empty: it is, and nothing is wrong. What is worth knowing and no fault, such as how
+    files were taken, is a `manyviews.plugins.note.Note`.
     """

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from rasterio.crs import CRS
 from torch.testing import assert_close
 
 import manyviews as mv
@@ -15,9 +16,11 @@ from manyviews.cli.main import run as command
 from manyviews.errors import DataError, UserError
 from manyviews.finetuning.study import finetune
 from manyviews.objective import Unit
+from manyviews.plugins.note import Note
 from manyviews.view import View
 from manyviews_satellite.dense.change import Change, ChangeHead
 from manyviews_satellite.dense.head import UpHead, doublings
+from manyviews_satellite.doctor import examine
 from manyviews_satellite.resnet import ResNet
 from manyviews_satellite.source import TileSource
 from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
@@ -96,6 +99,36 @@ def test_masks_lie_beside_their_images(tmp_path: Path) -> None:
     (tmp_path / "changed" / "2.tif").unlink()
     with pytest.raises(DataError, match=r"2.tif: has no mask .*changed/2"):
         TileSource(path=str(tmp_path / "before"), tile=16, dense=True, target="changed", crs="none")
+
+
+def test_the_doctor_tells_what_it_took_for_masks_and_looks_at_those_too(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    for folder in ("before", "after"):  # images on the ground, masks without a place: nothing wrong
+        for number in range(6):
+            with rasterio.open(tmp_path / folder / f"{number}.tif", "r+") as file:
+                file.crs, file.transform = CRS.from_epsg(32633), rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)
+    (told,) = examine(tmp_path) or []
+    assert isinstance(told, Note)
+    assert told.startswith(f"{tmp_path / 'changed'}: 6 files of whole numbers in one band, named as images in a folder beside")
+    assert "taken for masks (data.dense=true data.target=changed)" in told
+    write_scene(tmp_path / "changed" / "3.tif", np.zeros((1, 20, 32), np.uint8), names=None, crs=None)
+    whole = (tmp_path / "changed" / "4.tif").read_bytes()
+    (tmp_path / "changed" / "4.tif").write_bytes(whole[: len(whole) - 200])
+    *findings, note = examine(tmp_path) or []
+    assert isinstance(note, Note)
+    assert [finding.partition(": ")[0] for finding in findings] == [str(tmp_path / "changed" / f"{n}.tif") for n in (3, 4)]
+    assert "a mask of 20 x 32 pixels, and" in findings[0]
+    assert "its data are damaged" in findings[1]
+    assert not any(isinstance(finding, Note) for finding in findings)
+
+
+def test_a_mask_among_the_images_is_not_taken_for_one_silently(tmp_path: Path) -> None:
+    """A folder that holds other files too is no folder of masks: what does not fit is named."""
+    pairs(tmp_path, 2)
+    write_scene(tmp_path / "changed" / "extra.tif", np.ones((6, 32, 32), np.uint16) * np.arange(32, dtype=np.uint16), crs=None)
+    findings = examine(tmp_path) or []
+    assert any(finding.startswith(str(tmp_path / "changed" / "0.tif")) for finding in findings)
+    assert not any(isinstance(finding, Note) for finding in findings)
 
 
 def test_a_head_comes_to_the_size_of_the_image() -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from manyviews.errors import UserError
+from manyviews.lengths import Lengths
 from manyviews.nets.positions import sincos
 from manyviews.view import View
 from manyviews_satellite.batch import TileBatch
@@ -157,6 +158,53 @@ def test_random_features_are_as_published() -> None:
     wanted = torch.cat([(response - 1).relu(), (-response - 1).relu()], 1).mean((2, 3))
     with torch.no_grad():
         assert_close(encoder(View(tiles, encoder.layout(tiles))).pooled, wanted)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_stands_for_a_tile(hidden: bool) -> None:
+    """Each pooling, written out over the tokens of each tile, date and group; what is hidden stands for nothing."""
+    torch.manual_seed(0)
+    tiles = batch()
+    encoder = PatchTransformer(spec(), width=8, depth=1, heads=2, patch=8, groups=[["B2", "B3", "B4", "B8"], ["B11", "B12"]])
+    layout = encoder.layout(tiles)
+    tokens = torch.randn(16, 8)
+    cells = tokens.reshape(2, 2, 2, 2, 8)  # tile, group, row, column
+    present, shown = None, tokens
+    lengths = layout.lengths
+    if hidden:  # of the first tile's first group the middle, of the second tile's second group all
+        kept = torch.ones(2, 2, 2, 2, dtype=torch.bool)
+        kept[0, 0, 1, 1] = kept[1, 1] = False
+        present = kept.flatten().nonzero()[:, 0]
+        shown, lengths = tokens[present], Lengths.of([7, 4])
+
+    def of(tile: int, *where: slice | int) -> torch.Tensor:
+        own = torch.zeros(2, 2, 2, dtype=torch.bool)
+        own[where] = True
+        if hidden:
+            own &= kept[tile]
+        return (cells[tile][own] if own.any() else cells[tile][kept[tile]]).mean(0)
+
+    every = slice(None)
+    for pool, wanted in {
+        "mean": lambda tile: [of(tile, every)],
+        "centre": lambda tile: [of(tile, every, 1, 1)],
+        "centre_mean": lambda tile: [of(tile, every, 1, 1), of(tile, every)],
+        "each": lambda tile: [part for group in (0, 1) for part in (of(tile, group, 1, 1), of(tile, group))],
+    }.items():
+        encoder.pool = pool
+        found = encoder.pooled(shown, present, lengths, tiles)
+        assert found.shape == (2, encoder.pooled_width)
+        assert_close(found, torch.stack([torch.cat(wanted(tile)) for tile in (0, 1)]))
+
+
+def test_a_missing_group_is_zero_where_each_stands_for_itself() -> None:
+    encoder = PatchTransformer(spec(), width=8, depth=1, heads=2, patch=8, groups=[["B2"], ["B3", "B4", "B8", "B11", "B12"]])
+    encoder.pool = "each"
+    tiles = batch(bands=1)
+    found = encoder(View(tiles, encoder.layout(tiles))).pooled
+    assert found.shape == (2, 32)
+    assert found[:, :16].abs().min() > 0
+    assert not found[:, 16:].any()
 
 
 @pytest.mark.parametrize("encoder", [ResNet, RandomFeatures])

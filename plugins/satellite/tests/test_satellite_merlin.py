@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from manyviews_satellite.radar.despeckle import Despeckler, despeckle, main, win
 from manyviews_satellite.radar.measures import enl, psnr, ratio_mean, ssim
 from manyviews_satellite.radar.merlin import Merlin, negative_log_likelihood, reflectivity
 from manyviews_satellite.radar.parts import MerlinParts, OtherPart, centred
+from manyviews_satellite.reading.pixels import Window
+from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.resnet import ResNet
 from manyviews_satellite.source import TileSource
 from manyviews_satellite.synth import landscape, reflectances, speckled, write_scene, write_slc
@@ -209,10 +212,44 @@ def test_windows_meet_without_seams(radar: Path) -> None:
     scene = source._reader.scenes[0]
     whole = Despeckler(encoder, centre=False, window=64, margin=16)(scene, (0, 0, 64, 64))
     joined = np.zeros_like(whole)
-    for (row, col, height, width), part in Despeckler(encoder, centre=False, window=24, margin=16).scene(scene):
+    for (row, col, height, width), _, part in Despeckler(encoder, centre=False, window=24, margin=16).scene(scene):
         joined[:, row : row + height, col : col + width] = part
     assert np.allclose(whole, joined, rtol=1e-3)
     assert sum(height * width for _, _, height, width in windows_of(50, 70, 24)) == 50 * 70
+
+
+def test_each_window_is_read_once(radar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the clean amplitude is known; what is told is what two readings would tell."""
+    run = pretrain(
+        "satellite/merlin",
+        data={"path": str(radar), "tile": 32},
+        encoder={"channels": 4, "pools": 1, "width": 4},
+        train={"steps": 1, "batch_size": 2, "folder": str(tmp_path / "runs"), "device": "cpu"},
+        track=None,
+    )
+    clean = np.sqrt(1e4 * reflectances(landscape(64, 64, 5, 0), 0)[3])
+    known = write_scene(tmp_path / "known.tif", clean[None], names=["VV"], crs=None)
+    reads: list[Window] = []
+    plain = Scene.read
+
+    def counted(self: Scene, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        reads.append(window)
+        return plain(self, window)
+
+    monkeypatch.setattr(Scene, "read", counted)
+    monkeypatch.setattr("manyviews_satellite.radar.despeckle.Despeckler.scene", lambda self, scene: in_windows(self, scene, 24))
+    told = despeckle(run.folder, str(radar), tmp_path / "out.tif", clean=known, device="cpu")["VV"]
+    assert len(reads) == len(list(windows_of(64, 64, 24))) == 9
+    with rasterio.open(radar) as noisy, rasterio.open(tmp_path / "out.tif") as found:
+        before, after = np.abs(noisy.read(1)).astype(float), found.read(1)
+    assert told["ratio_mean"] == pytest.approx(ratio_mean(before**2, after.astype(float) ** 2), rel=1e-5)
+    assert told["psnr_before"] == pytest.approx(psnr(before, clean), rel=1e-5)
+    assert told["psnr_after"] == pytest.approx(psnr(after, clean), rel=1e-5)
+
+
+def in_windows(despeckler: Despeckler, scene: Scene, size: int) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
+    for window in windows_of(scene.grid.rows, scene.grid.cols, size):
+        yield window, *despeckler.beside(scene, window)
 
 
 def test_it_refuses_runs_of_other_recipes(radar: Path, tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from rasterio.windows import Window
 
 from manyviews.errors import DataError
 from manyviews_satellite.reading import handles
 from manyviews_satellite.reading.names import band_of, scene_of, time_of
 from manyviews_satellite.reading.options import Options
+from manyviews_satellite.reading.pixels import Window
+from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.source import TileSource
 from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene, write_slc
@@ -58,6 +59,27 @@ def test_windows_are_what_bare_reads_give(tmp_path: Path, profile: dict[str, obj
     assert np.array_equal(found[:, 4:, :12], pixels[:, :6, 100:])
     assert not found[:, :4].any()
     assert valid.sum() == 6 * 12
+
+
+def test_the_dates_of_a_stack_are_read_once_for_all_tiles_of_a_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(0).normal(size=(3, 20, 30, 3)).astype(np.float32)
+    np.save(tmp_path / "stack.npy", array)
+    source = TileSource(path=str(tmp_path / "stack.npy"), tile=10, stride=2, bands="rgb", dates=3)
+    reads: list[str] = []
+    plain = Scene.read
+
+    def counted(self: Scene, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        reads.append(self.name)
+        return plain(self, window)
+
+    source._reader._kept.clear()
+    monkeypatch.setattr(Scene, "read", counted)
+    found = source.batch(np.arange(len(source))).pixels.numpy()
+    regions = int(source._reader.tiles.region.max()) + 1
+    assert len(reads) == 3 * regions < len(source)
+    for number in range(len(source)):
+        row, col = source.corner(number)
+        assert np.array_equal(found[number], array[:, row : row + 10, col : col + 10].transpose(0, 3, 1, 2))
 
 
 def test_bands_in_many_files_of_several_resolutions_are_one_scene(tmp_path: Path) -> None:
@@ -227,7 +249,7 @@ def test_a_real_series_lies_on_many_grids(images: Path) -> None:
     assert batch.pixels.shape == (8, 3, 1, 16, 16)
     first = source._reader.scenes[int(source._reader.tiles.scene[0])]
     with rasterio.open(first.layers[0].header.path) as file:
-        window = Window(int(source._reader.tiles.col[0]), int(source._reader.tiles.row[0]), 16, 16)
+        window = rasterio.windows.Window(int(source._reader.tiles.col[0]), int(source._reader.tiles.row[0]), 16, 16)
         date = source._reader.dates[0].tolist().index(int(source._reader.tiles.scene[0]))
         assert np.array_equal(batch.pixels[0, date], file.read(window=window))
     assert (batch.time[:, 1:, 1] >= batch.time[:, :-1, 1]).all()

@@ -17,6 +17,7 @@ def command(path: str, domain: str | None) -> int:
     """
     from manyviews.errors import UserError
     from manyviews.files import local
+    from manyviews.plugins.note import Note
     from manyviews.plugins.registry import registry
 
     here = Path(local(path))
@@ -29,6 +30,10 @@ def command(path: str, domain: str | None) -> int:
     if not answers:
         asked = domain or ", ".join(known.name for known in found.domains()) or "no domain is installed"
         raise UserError(f"{path}: none of the domains asked knows this kind of data ({asked})")
+    wrong = False
     for name, findings in answers:
-        click.echo("\n".join(f"{name}: {line}" for line in findings or ["nothing wrong"]))
-    return int(any(findings for _, findings in answers))
+        faults = [line for line in findings if not isinstance(line, Note)]
+        wrong |= bool(faults)
+        told = [*findings] if faults else [*findings, "nothing wrong"]
+        click.echo("\n".join(f"{name}: {line}" for line in told))
+    return int(wrong)

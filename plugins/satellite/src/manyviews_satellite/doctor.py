@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from manyviews.errors import DataError
+from manyviews.plugins.note import Note
 from manyviews_satellite.reading.find import SUFFIXES
 from manyviews_satellite.reading.header import read_header
 from manyviews_satellite.reading.options import Options
+from manyviews_satellite.reading.pixels import read_pixels
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.reading.stac import is_stac
@@ -27,26 +29,87 @@ def examine(path: Path) -> list[str] | None:
     """One line for each finding; an empty list where all is well; None where `path` holds no images."""
     if not _is_ours(path):
         return None
+    masks = _mask_folders(path)
     try:
         # Arrays alone do not say what their axes and bands are: that is for a recipe to tell, and nothing wrong.
-        found = find_scenes(path, Options())
+        found = find_scenes(path, Options(masks=masks[0].name if masks else None))
     except DataError as error:
         return [_line(str(error))]
+    of_masks = {str(file) for folder in masks for file in _images_in(folder)}
     told = [(reason.partition(": ")[0], reason) for reason in found.refused]
-    lines = [_line(reason) for file, reason in told if not file.endswith(".npy") and not _is_label_map(Path(file))]
-    return lines + [f"{scene.name}: {finding}" for scene in found.scenes for finding in _scene(scene)]
+    lines = [_line(reason) for file, reason in told if not file.endswith(".npy") and file not in of_masks]
+    lines += [f"{scene.name}: {finding}" for scene in found.scenes if scene.name not in of_masks for finding in _scene(scene)]
+    return lines + [line for folder in masks for line in _masks(folder)]
 
 
-def _is_label_map(file: Path) -> bool:
-    """Whole numbers in one band, and an image of the same name in a folder beside: what segmentation and change learn from."""
-    beside = file.parent.parent.glob(f"*/{escape(file.stem)}.*")
-    if not any(other.parent != file.parent and other.suffix.lower() in SUFFIXES for other in beside):
-        return False
+def _mask_folders(path: Path) -> list[Path]:
+    """Folders below one that hold nothing but what segmentation and change learn from."""
+    if not path.is_dir():
+        return []
+    folders = sorted(folder for folder in path.rglob("*") if folder.is_dir())
+    return [folder for folder in folders if _holds_masks(_images_in(folder))]
+
+
+def _holds_masks(files: list[Path]) -> bool:
+    """Whether all that can be read are masks."""
+    found = False
+    for file in files:
+        kind = _is_mask(file)
+        if kind is False:
+            return False  # most folders hold images: their first file says so
+        found |= kind is True
+    return found
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES - {".npy"})
+
+
+def _image_of(mask: Path) -> Path | None:
+    """An image of the same name in a folder beside: one of several bands, or of numbers that are not whole."""
+    for other in sorted(mask.parent.parent.glob(f"*/{escape(mask.stem)}.*")):
+        if other.parent != mask.parent and other.suffix.lower() in SUFFIXES and not _is_map(other):
+            return other
+    return None
+
+
+def _is_mask(file: Path) -> bool | None:
+    one = _is_map(file)
+    return one and _image_of(file) is not None
+
+
+def _is_map(file: Path) -> bool | None:
+    """Whole numbers in one band; None: it cannot be read."""
     try:
         dtypes = read_header(str(file)).dtypes
     except DataError:
-        return False
+        return None
     return len(dtypes) == 1 and np.dtype(dtypes[0]).kind in "ui"
+
+
+def _masks(folder: Path) -> Iterator[str]:
+    """What is wrong with each mask, and how they were taken."""
+    files = _images_in(folder)
+    for file in files:
+        image = _image_of(file)
+        try:
+            header = read_header(str(file))
+            read_pixels(header, [1], (0, 0, header.grid.rows, header.grid.cols))
+            if image is None or image.suffix.lower() == ".npy":
+                continue
+            grid = read_header(str(image)).grid
+        except DataError as error:
+            yield _line(str(error))
+            continue
+        if (grid.rows, grid.cols) != (header.grid.rows, header.grid.cols):
+            yield (
+                f"{file}: a mask of {header.grid.rows} x {header.grid.cols} pixels, and {image} has {grid.rows} x {grid.cols}; "
+                "draw it anew on the image's grid"
+            )
+    yield Note(
+        f"{folder}: {len(files):,} file{'s' * (len(files) > 1)} of whole numbers in one band, named as images in a folder "
+        f"beside: taken for masks (data.dense=true data.target={folder.name}) and not looked at as images"
+    )
 
 
 def _is_ours(path: Path) -> bool:

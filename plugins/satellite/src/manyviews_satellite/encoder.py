@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from typing import Literal
 
@@ -21,8 +22,9 @@ from manyviews_satellite.batch import TileBatch
 from manyviews_satellite.groups import Group
 from manyviews_satellite.spec import TileSpec
 
-Pool = Literal["mean", "centre"]
-"""What stands for a tile: all of its tokens, or those of its middle, where a label is that of the middle pixel."""
+Pool = Literal["mean", "centre", "centre_mean", "each"]
+"""What stands for a tile: the mean of all of its tokens; of those of its middle, where a label is that of the middle pixel;
+both end to end; or both of each date and group of bands, end to end, 0 for one that is missing."""
 
 
 class TileEncoder(Encoder, ABC):
@@ -89,21 +91,41 @@ class TileEncoder(Encoder, ABC):
         cells = rearrange(every, "b d g c (h p) (w q) -> (b d g h w) (p q c)", p=patch, q=patch)
         return cells[tokens]
 
+    @property
+    def pooled_width(self) -> int:
+        if self.pool == "each":
+            return 2 * self.width * self._dates * len(self.groups)
+        return 2 * self.width if self.pool == "centre_mean" else self.width
+
+    @property
+    def _dates(self) -> int:
+        """Dates of a sample."""
+        return max(self.spec.windows.dates, len(self.spec.windows.pairs), 1)
+
     def pooled(
         self, tokens: Float[Tensor, "present width"], present: Int[Tensor, "present"] | None, lengths: Lengths, batch: TileBatch
-    ) -> Float[Tensor, "tiles width"]:
-        """The mean of a tile's tokens; with `pool: centre` of those of its middle, or of all where none of these is shown."""
+    ) -> Float[Tensor, "tiles pooled_width"]:
+        """What stands for a tile, see `Pool`; where no token is shown that it asks for, the mean of those that are."""
         mean = lengths.mean(tokens)
         if self.pool == "mean":
             return mean
-        rows, cols = self.patches(batch)
-        middle = torch.zeros(rows, cols, device=tokens.device, dtype=tokens.dtype)
+        (rows, cols), groups = self.patches(batch), self.present(batch)
+        shape = (len(batch), batch.dates, len(groups), rows, cols)
+        seen = tokens.new_ones(len(tokens), 1)
+        if present is not None:
+            tokens, seen = (x.new_zeros(math.prod(shape), x.shape[1]).index_copy(0, present, x) for x in (tokens, seen))
+        cells, seen = tokens.reshape(*shape, -1), seen.reshape(*shape, 1)
         # An odd number of patches has one in the middle; of an even one the middle pixel is the first of the second half.
-        middle[rows // 2, cols // 2] = 1
-        weights = middle.flatten().repeat(len(batch) * batch.dates * len(self.present(batch)))[:, None]
-        weights = weights if present is None else weights[present]
-        share = lengths.mean(weights)
-        return torch.where(share > 0, lengths.mean(tokens * weights) / share.clamp(min=1e-6), mean)
+        middle, shown = (x[:, :, :, rows // 2, cols // 2] for x in (cells, seen))
+        if self.pool != "each":
+            centre = _mean_or(middle.sum((1, 2)), shown.sum((1, 2)), mean)
+            return centre if self.pool == "centre" else torch.cat([centre, mean], dim=-1)
+        means = _mean_or(cells.sum((3, 4)), seen.sum((3, 4)), mean[:, None, None])
+        both = torch.cat([_mean_or(middle, shown, mean[:, None, None]), means], dim=-1)
+        every = both.new_zeros(len(batch), self._dates, len(self.groups), both.shape[-1])
+        numbers = constant([number for number, _ in groups], both.device, torch.long)
+        every[:, : batch.dates] = every[:, : batch.dates].index_copy(2, numbers, both)
+        return every.flatten(1)
 
     def maps(self, view: View) -> tuple[Float[Tensor, "tiles width rows cols"], ...]:
         """The tokens as a map of patches; dates and groups of bands are averaged."""
@@ -121,3 +143,8 @@ class TileEncoder(Encoder, ABC):
             return None
         rows, cols = self.patches(view.batch)
         return view.hidden.where[0].reshape(len(view.batch), view.batch.dates, -1, rows, cols)
+
+
+def _mean_or(total: Tensor, count: Tensor, otherwise: Tensor) -> Tensor:
+    """A sum over its count, and where that is 0 something else."""
+    return torch.where(count > 0, total / count.clamp(min=1), otherwise)

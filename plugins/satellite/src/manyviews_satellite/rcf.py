@@ -27,7 +27,8 @@ class RandomFeatures(ImageEncoder):
         kernel: Rows and columns of a filter.
         bias: Added to each response.
         patch: Rows and columns that a token is the mean of.
-        pool: What stands for a tile: the mean of its tokens, or of those of its middle.
+        pool: What stands for a tile: the `mean` of its tokens; of those of its middle (`centre`); both end to end
+            (`centre_mean`); or both of `each` date.
     """
 
     def __init__(

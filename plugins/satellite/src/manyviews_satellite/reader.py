@@ -32,7 +32,8 @@ class TileReader:
         self._windows = tiles.windows(tile)
         self._dtype = np.result_type(*{scene.dtype for scene in scenes})
         self._bands = len(scenes[0].bands)
-        self._kept: OrderedDict[int, tuple[Pixels, Valid | None]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], tuple[Pixels, Valid | None]] = OrderedDict()
+        self._alike: dict[tuple[int, int], bool] = {}
         self._memory, self._room = memory, memory
 
     def __getstate__(self) -> dict[str, Any]:
@@ -57,31 +58,38 @@ class TileReader:
     def _each_date(self, number: int) -> list[tuple[Pixels, Valid | None]]:
         tiles = self.tiles
         row, col, region = int(tiles.row[number]), int(tiles.col[number]), int(tiles.region[number])
-        pixels, valid = self._region(region)
         top, left = row - int(self._windows[region, 0]), col - int(self._windows[region, 1])
         rows, cols = slice(top, top + self.tile), slice(left, left + self.tile)
-        here = pixels[:, rows, cols], None if valid is None else valid[rows, cols]
-        if self.dates is None:
-            return [here]
-        own, window = int(tiles.scene[number]), (row, col, self.tile, self.tile)
-        return [
-            here if scene == own else self.scenes[scene].read_at(self.scenes[own], window)
-            for scene in self.dates[number].tolist()
-        ]
+        own, window, found = int(tiles.scene[number]), (row, col, self.tile, self.tile), []
+        for scene in [own] if self.dates is None else self.dates[number].tolist():
+            if not self._on_one_grid(own, scene):
+                found.append(self.scenes[scene].read_at(self.scenes[own], window))
+                continue
+            pixels, valid = self._region(region, scene)
+            found.append((pixels[:, rows, cols], None if valid is None else valid[rows, cols]))
+        return found
 
-    def _region(self, number: int) -> tuple[Pixels, Valid | None]:
-        if number in self._kept:
-            self._kept.move_to_end(number)
-            return self._kept[number]
-        first = int(np.searchsorted(self.tiles.region, number))
+    def _on_one_grid(self, one: int, other: int) -> bool:
+        """Whether a region of one scene is one of the other's, too: dates of a stack, pairs of files."""
+        if one == other:
+            return True
+        if (one, other) not in self._alike:
+            self._alike[one, other] = self.scenes[one].grid.matches(self.scenes[other].grid)
+        return self._alike[one, other]
+
+    def _region(self, number: int, scene: int) -> tuple[Pixels, Valid | None]:
+        """The region of this number in a scene: in its own, or in one on the same grid."""
+        if (number, scene) in self._kept:
+            self._kept.move_to_end((number, scene))
+            return self._kept[number, scene]
         row, col, height, width = (int(part) for part in self._windows[number])
-        pixels, seen = self.scenes[int(self.tiles.scene[first])].read((row, col, height, width))
+        pixels, seen = self.scenes[scene].read((row, col, height, width))
         valid = None if seen.all() else seen
         size = pixels.nbytes + (0 if valid is None else valid.nbytes)
         if len(self.tiles) > 1 and size <= self._memory:
             while self._room < size:
                 old, mask = self._kept.popitem(last=False)[1]
                 self._room += old.nbytes + (0 if mask is None else mask.nbytes)
-            self._kept[number] = pixels, valid
+            self._kept[number, scene] = pixels, valid
             self._room -= size
         return pixels, valid

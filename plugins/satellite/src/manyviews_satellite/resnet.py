@@ -41,7 +41,8 @@ class ResNet(ImageEncoder):
         width: Width of a token, that of the last stage.
         stages: Stages; a token covers 2^stages pixels in each direction.
         blocks: Residual blocks of each stage.
-        pool: What stands for a tile: the mean of its tokens, or of those of its middle.
+        pool: What stands for a tile: the `mean` of its tokens; of those of its middle (`centre`); both end to end
+            (`centre_mean`); or both of `each` date.
     """
 
     def __init__(

@@ -38,7 +38,8 @@ class PatchTransformer(TileEncoder):
         positions: Places in patches, or in `metres` of ground (ScaleMAE, Reed et al. 2023), for images of several resolutions.
         hide: Hidden tokens are dropped, which is what makes masked training fast, or replaced by a learned vector.
         causal: A token sees itself and those before it on the grid (AIM, El-Nouby et al. 2024), as `autoregression` wants.
-        pool: What stands for a tile: the mean of its tokens, or of those of its middle, for labels of the middle pixel.
+        pool: What stands for a tile: the `mean` of its tokens; of those of its middle (`centre`), for labels of the middle
+            pixel; both end to end (`centre_mean`); or both of `each` date and group of bands, which is widest and loses least.
     """
 
     offers = TileEncoder.offers | {Trait.LAYERS, Trait.CAUSAL, Trait.UNPLACED}

@@ -25,11 +25,12 @@ from manyviews_satellite.radar.merlin import reflectivity
 from manyviews_satellite.radar.parts import MerlinParts, OtherPart
 from manyviews_satellite.reading.header import read_header
 from manyviews_satellite.reading.pixels import Window, read_pixels
-from manyviews_satellite.reading.scene import Scene
+from manyviews_satellite.reading.scene import Pixels, Scene
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.spec import TileSpec
 from manyviews_satellite.unet import UNet
 
+Intensity = Float[np.ndarray, "polarisations rows cols"]
 WINDOW, MARGIN = 256, 32
 """Rows and columns that are despeckled at once, and how much of their edges is left to their neighbours."""
 
@@ -56,8 +57,12 @@ class Despeckler:
         self.views = MerlinParts(encoder.spec, centre=centre)
         self.views.bind(encoder.layout)
 
-    def __call__(self, scene: Scene, window: Window) -> Float[np.ndarray, "polarisations rows cols"]:
+    def __call__(self, scene: Scene, window: Window) -> Intensity:
         """The intensity of a window; NaN where nothing was seen."""
+        return self.beside(scene, window)[1]
+
+    def beside(self, scene: Scene, window: Window) -> tuple[Intensity, Intensity]:
+        """The intensity of a window as it was measured, and despeckled, out of one reading."""
         row, col, height, width = window
         step = 2**self.encoder.pools
         top, left = row - self.margin, col - self.margin
@@ -66,10 +71,10 @@ class Despeckler:
         found = self._intensity(_batch(scene, pixels, valid))
         inside = slice(self.margin, self.margin + height), slice(self.margin, self.margin + width)
         kept: np.ndarray = np.where(valid[inside], found[:, inside[0], inside[1]], np.nan)
-        return kept.astype(np.float32)
+        return _measured(scene, pixels[:, inside[0], inside[1]]), kept.astype(np.float32)
 
     @torch.inference_mode()
-    def _intensity(self, batch: TileBatch) -> Float[np.ndarray, "polarisations rows cols"]:
+    def _intensity(self, batch: TileBatch) -> Intensity:
         """R = (R from the real part + R from the imaginary part) / 2."""
         device = next(self.encoder.parameters()).device
         moved = batch.to(device)
@@ -83,10 +88,10 @@ class Despeckler:
         assert isinstance(answer, OtherPart)
         return reflectivity(answer.own, self.encoder.noise(self.encoder(view).tokens).squeeze(1))
 
-    def scene(self, scene: Scene) -> Iterator[tuple[Window, Float[np.ndarray, "polarisations rows cols"]]]:
-        """All of a scene, window by window."""
+    def scene(self, scene: Scene) -> Iterator[tuple[Window, Intensity, Intensity]]:
+        """All of a scene, window by window: where, as measured, despeckled."""
         for window in windows_of(scene.grid.rows, scene.grid.cols, self.window):
-            yield window, self(scene, window)
+            yield window, *self.beside(scene, window)
 
 
 def _batch(scene: Scene, pixels: np.ndarray, valid: np.ndarray) -> TileBatch:
@@ -129,6 +134,7 @@ def despeckle(
     one = found.scenes[0]
     names = [band.name for band in one.bands[::2]]
     truth = None if clean is None else _clean(clean, one, len(names))
+    measured = None if truth is None else np.empty(truth.shape)
     judges = {name: Judge() for name in names}
     profile = {
         "driver": "GTiff", "height": one.grid.rows, "width": one.grid.cols, "count": len(names), "dtype": "float32",
@@ -138,26 +144,25 @@ def despeckle(
     beside = output.with_name(f".{output.name}.part")
     with rasterio.open(beside, "w", **profile) as file:
         file.descriptions = tuple(f"{name} amplitude, despeckled" for name in names)
-        for (row, col, height, width), intensity in Despeckler(encoder).scene(one):
-            file.write(np.sqrt(intensity), window=rasterio.windows.Window(col, row, width, height))
-            for judge, before, after in zip(
-                judges.values(), _intensity(one, (row, col, height, width)), intensity, strict=True
-            ):
-                judge.take(before, after)
+        for (row, col, height, width), before, after in Despeckler(encoder).scene(one):
+            file.write(np.sqrt(after), window=rasterio.windows.Window(col, row, width, height))
+            for judge, *pair in zip(judges.values(), before, after, strict=True):
+                judge.take(*pair)
+            if measured is not None:
+                measured[:, row : row + height, col : col + width] = np.sqrt(before)
     beside.replace(output)
     told = {name: judge.told() for name, judge in judges.items()}
-    if truth is not None:
+    if truth is not None and measured is not None:
         with rasterio.open(output) as file:
-            after = file.read().astype(np.float64)
-        before = np.sqrt(_intensity(one, (0, 0, one.grid.rows, one.grid.cols)))
+            found_amplitude = file.read().astype(np.float64)
         for number, name in enumerate(names):
-            told[name] |= beside_clean(before[number], after[number], truth[number])
+            told[name] |= beside_clean(measured[number], found_amplitude[number], truth[number])
     return told
 
 
-def _intensity(scene: Scene, window: Window) -> Float[np.ndarray, "polarisations rows cols"]:
+def _measured(scene: Scene, pixels: Pixels) -> Intensity:
     """Of the single-look image itself."""
-    parts = scene.read(window)[0].astype(np.float64) * np.array(scene.scaling[0])[:, None, None]
+    parts = pixels.astype(np.float64) * np.array(scene.scaling[0])[:, None, None]
     found: np.ndarray = parts[::2] ** 2 + parts[1::2] ** 2
     return found
 
