@@ -118,7 +118,7 @@ def test_the_doctor_tells_what_it_took_for_masks_and_looks_at_those_too(tmp_path
     assert isinstance(note, Note)
     assert [finding.partition(": ")[0] for finding in findings] == [str(tmp_path / "changed" / f"{n}.tif") for n in (3, 4)]
     assert "a mask of 20 x 32 pixels, and" in findings[0]
-    assert "its data are damaged" in findings[1]
+    assert "seems truncated: copy or download it anew" in findings[1]
     assert not any(isinstance(finding, Note) for finding in findings)
 
 
