@@ -4,8 +4,9 @@
     python benchmarks/satellite_accuracy.py --device cuda --jobs 12
     python benchmarks/satellite_accuracy.py --quick
 
-A piece of work (a method, a tile size, a seed) is a process of its own; its line is written when it is finished, the longest
-are begun first, and a piece that has its line in `--out` is not done again: the same command goes on after an interruption.
+Pieces of work (a method, a tile size, a seed) are shared out to `--jobs` processes; a piece's line is written when it is
+finished, the longest are begun first, and a piece that has its line in `--out` is not done again: the same command goes on
+after an interruption, also with more seeds or methods.
 A piece that failed has a line that says why, and is done again.
 
 Land cover of pixels (`lulc`: eo-learn's Sentinel-2 stack, five dates together, and its map; `leipzig`: Sentinel-2 and 97
@@ -29,13 +30,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -293,17 +294,20 @@ def _length(job: Line) -> tuple[bool, bool, bool, int]:
     return job["case"] != "merlin", "steps" not in job, job["case"] != "lulc", -job["tile"]
 
 
-def work(job: Job, arguments: argparse.Namespace) -> Line:
-    """One piece in a process of its own; what fails or takes too long has a line that says so."""
-    words = [sys.executable, __file__, "--data", str(arguments.data), "--device", arguments.device, "--one", json.dumps(job)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def work(job: Job, data: Path, device: str) -> Line:
+    """One piece; what fails has a line that says so."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=arguments.limit, env=environment)
-    except subprocess.TimeoutExpired:
-        return {"job": job, "error": f"took longer than {arguments.limit:g} s"}
-    if done.returncode:
-        return {"job": job, "error": "\n".join(done.stderr.strip().splitlines()[-8:]) or f"exit status {done.returncode}"}
-    return {"job": job, "records": json.loads(done.stdout.strip().splitlines()[-1])}
+        return {"job": job, "records": (merlin if job["case"] == "merlin" else land_cover)(job, data, device)}
+    except Exception as error:
+        return {"job": job, "error": f"{type(error).__name__}: {error}"[:2000]}
+
+
+def alone() -> None:
+    """A process that does one piece after the other: torch is imported once, and what it prints is no result."""
+    import torch
+
+    torch.set_num_threads(1)
+    sys.stdout = sys.stderr
 
 
 def work_all(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> list[Line]:
@@ -311,8 +315,11 @@ def work_all(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> l
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
     lines = [line for line in lines if "records" in line and line["job"] in jobs]
     finished = [line["job"] for line in lines]
-    with out.open("a", encoding="utf-8") as file, ThreadPoolExecutor(arguments.jobs) as pool:
-        for done in as_completed([pool.submit(work, job, arguments) for job in jobs if job not in finished]):
+    os.environ["OMP_NUM_THREADS"] = "1"
+    spawn = multiprocessing.get_context("spawn")
+    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(arguments.jobs, spawn, initializer=alone) as pool:
+        left = [pool.submit(work, job, arguments.data, arguments.device) for job in jobs if job not in finished]
+        for done in as_completed(left):
             lines.append(line := done.result())
             file.write(json.dumps(line) + "\n")
             file.flush()
@@ -405,14 +412,8 @@ def main() -> None:
     parser.add_argument("--merlin-seeds", type=int, default=1)
     parser.add_argument("--merlin-steps", type=int, default=600)
     parser.add_argument("--small", action="store_true", help="MERLIN's net smaller than published, for CPUs")
-    parser.add_argument("--limit", type=float, default=3600.0, help="seconds of a piece")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        job = json.loads(arguments.one)
-        print(json.dumps((merlin if job["case"] == "merlin" else land_cover)(job, arguments.data, arguments.device)))
-        return
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "quick.jsonl" if arguments.quick else arguments.out
         lines = work_all(jobs_of(arguments), arguments, out)
