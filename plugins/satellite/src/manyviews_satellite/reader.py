@@ -60,7 +60,8 @@ class TileReader:
         row, col, region = int(tiles.row[number]), int(tiles.col[number]), int(tiles.region[number])
         top, left = row - int(self._windows[region, 0]), col - int(self._windows[region, 1])
         rows, cols = slice(top, top + self.tile), slice(left, left + self.tile)
-        own, window, found = int(tiles.scene[number]), (row, col, self.tile, self.tile), []
+        own, window = int(tiles.scene[number]), (row, col, self.tile, self.tile)
+        found: list[tuple[Pixels, Valid | None]] = []
         for scene in [own] if self.dates is None else self.dates[number].tolist():
             if not self._on_one_grid(own, scene):
                 found.append(self.scenes[scene].read_at(self.scenes[own], window))
