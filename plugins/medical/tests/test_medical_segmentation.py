@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ from torch.testing import assert_close
 import manyviews as mv
 from manyviews.downstream import Net
 from manyviews.finetuning.dense import MapAnswers
+from manyviews.view import View
+from manyviews_medical.batch import VolumeBatch
+from manyviews_medical.encoder import Scale
+from manyviews_medical.nets.dense import DenseDecoder, levelled
 from manyviews_medical.nets.mil import AttentionMIL, PrototypeMIL
 from manyviews_medical.phantom import ORGANS, write_phantoms
 from manyviews_medical.segmentation import Segmentation
 from manyviews_medical.source import VolumeSource
+from manyviews_medical.spec import VolumeSpec
 from manyviews_medical.surface import surface_distances, surface_scores
 from manyviews_medical.transformer import PatchTransformer
 from manyviews_medical.unet import UNet
@@ -92,6 +98,29 @@ def test_a_transformers_maps_are_decoded_to_voxels(tmp_path: Path) -> None:
     loss = task.loss(net, answers, batch, torch.Generator().manual_seed(0))
     torch.autograd.backward(loss.value)
     assert all(p.grad is not None for p in net.head.parameters())
+
+
+def test_what_all_tokens_share_does_not_hide_what_differs() -> None:
+    """A pretrained Transformer's maps are one large vector and a little of each place: the decoder looks at the little."""
+    torch.manual_seed(0)
+    decoder = DenseDecoder(3, (Scale(1, 1), Scale(4, 16)), out=3, width=4).double()
+    voxels, places = torch.rand(2, 1, 8, 8, 8, dtype=torch.float64), torch.randn(2, 16, 2, 2, 2, dtype=torch.float64)
+    shared = 100 * torch.randn(1, 16, 1, 1, 1, dtype=torch.float64)
+    assert_close(decoder((voxels, 0.5 * places + shared)), decoder((voxels, places)), rtol=1e-3, atol=1e-3)
+    assert_close(levelled(places).std(dim=(2, 3, 4), correction=0), torch.ones(2, 16, dtype=torch.float64), rtol=1e-3, atol=0)
+    single = torch.randn(2, 16, 1, 1, 1)
+    assert torch.equal(levelled(single), single)
+
+
+def test_what_patches_hold_weighs_as_much_as_where_they_lie() -> None:
+    torch.manual_seed(0)
+    spec = VolumeSpec(crop=(32, 32, 32), channels=1)
+    encoder = PatchTransformer(spec, width=192, depth=0, patch=8)
+    batch = VolumeBatch((0.5 + 0.2 * torch.randn(2, 1, 32, 32, 32)).clamp(0, 1), None, None)
+    view = View(batch, encoder.layout(batch))
+    held, placed = encoder(replace(view, placed=False)).tokens, encoder(view).tokens
+    differs = (held - held.mean(0)).square().mean()
+    assert 0.3 < differs / (placed - held).square().mean() < 3
 
 
 def test_attention_weighs_instances_and_prototypes_choose_the_most_typical() -> None:

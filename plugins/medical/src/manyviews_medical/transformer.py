@@ -21,6 +21,9 @@ from manyviews_medical.encoder import Scale, VolumeEncoder
 from manyviews_medical.patches import as_map, cut, grid_of
 from manyviews_medical.spec import VolumeSpec
 
+CENTRE, SPREAD = 0.5, 0.25
+"""Mean and deviation that scaled numbers (0 to 1) are taken to have. Embedded as they are, what a crop's patches have in common
+would be three times as large as what tells them apart, and their places ten times."""
 TAKEN = 4
 """Layers that heads for segmentation are given, as UNETR (Hatamizadeh et al. 2022)."""
 
@@ -56,6 +59,9 @@ class PatchTransformer(VolumeEncoder):
         super().__init__(spec, width=width, patch=patch)
         self.hide, self.causal, self.axes = hide, causal, spec.axes
         self.inwards = nn.Linear(self.target_channels, width)
+        nn.init.xavier_uniform_(self.inwards.weight)  # as MAE's, so that patches and their places weigh alike at first
+        nn.init.zeros_(self.inwards.bias)
+        self.centred = spec.intensity.kind == "zscore"
         self.mask = nn.Parameter(torch.empty(width).normal_(std=0.02))
         self.transformer = Transformer(width, depth, heads, dropout=dropout, causal=causal)
         self.taken = tuple(dict.fromkeys(round(depth * (turn + 1) / TAKEN) or 1 for turn in range(TAKEN)))
@@ -79,7 +85,7 @@ class PatchTransformer(VolumeEncoder):
         places = self._positions(view.batch, len(patches)) * view.placed
         if present is not None:
             patches, places = patches[present], places[present]
-        tokens = self.inwards(patches)
+        tokens = self.inwards(patches if self.centred else (patches - CENTRE) / SPREAD)
         if hidden is not None:
             tokens = torch.where(hidden[:, None], self.mask.to(tokens.dtype), tokens)
         return tokens + places.to(tokens.dtype)
