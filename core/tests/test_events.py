@@ -168,6 +168,37 @@ def test_events_are_read_off_frames() -> None:
     assert EventDetection()(noise).metrics["event_f1"] < 0.5
 
 
+def test_the_layer_that_is_best_on_validation_samples_is_read() -> None:
+    good = framed()
+    noise = np.random.default_rng(1).normal(size=good.x.shape).astype(np.float32)
+    layered = replace(good, x=noise, layers=(noise, good.x, noise))
+    scores = EventDetection()(layered)
+    assert scores.metrics == EventDetection()(good).metrics
+    assert scores.notes == ("layer 2 of 3 is read",)
+    assert EventDetection(layer="last")(layered).metrics == EventDetection()(replace(good, x=noise)).metrics
+    assert good.timed is not None
+    test = np.repeat(good.timed.splits == "test", good.timed.counts)
+    turned = replace(layered, layers=(noise, np.where(test[:, None], -good.x, good.x), noise))
+    assert EventDetection()(turned).notes == ("layer 2 of 3 is read",), "test samples choose nothing"
+
+
+def test_thresholds_are_those_of_events_and_not_of_frames() -> None:
+    """Scattered frames in which a class is likelier than not: at the frames' own best threshold they make events of nothing."""
+    rng = np.random.default_rng(0)
+    counts = np.full(20, 100)
+    rows = [(sample, 2.0, 4.0, 0) for sample in range(20)]
+    known = events(stretches(*rows), *[10.0] * 20, classes=1)
+    active = EventTruth.of(known).activity(Lengths.of(counts.tolist()), 1).numpy()[:, 0]
+    stray = ~active & (rng.uniform(size=active.shape) < 0.04)
+    x = np.stack([np.where(active, 2.0, np.where(stray, 1.0, 0.0)), np.zeros(len(active))], axis=1)
+    x = (x + 0.3 * rng.normal(size=x.shape)).astype(np.float32)
+    own = np.array(("train", "train", "valid", "test"))[np.arange(20) % 4]
+    data = Embedded(x, np.repeat(own, counts), timed=Timed(counts, known, own))
+    scores = EventDetection(smooth=0.0, shortest=0.0)(data)
+    assert scores.metrics["segment_f1"] > 0.85
+    assert scores.metrics["segment_error"] < 0.35
+
+
 def test_few_frames_are_fitted_on_where_that_is_asked() -> None:
     seen: list[int] = []
 

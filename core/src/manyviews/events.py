@@ -121,15 +121,19 @@ class Decoding:
     def __call__(self, scores: Float[np.ndarray, "frames classes"], seconds: float) -> Float[np.ndarray, "found 4"]:
         """Onset, offset, class and mean score of what happens in one sample, by onset."""
         step = seconds / max(len(scores), 1)
-        width = 2 * round(self.smooth / step / 2) + 1 if len(scores) else 1
-        smooth = median_filter(scores, size=(width, 1), mode="nearest") if width > 1 else scores
-        active = smooth >= np.asarray(self.threshold)
+        active = self.smoothed(scores, seconds) >= np.asarray(self.threshold)
         rows = [
             (start * step, stop * step, number, float(scores[start:stop, number].mean()))
             for number in range(scores.shape[1])
             for start, stop in self.runs(active[:, number], step)
         ]
         return np.array(sorted(rows), dtype=np.float64).reshape(-1, 4)
+
+    def smoothed(self, scores: Float[np.ndarray, "frames classes"], seconds: float) -> Float[np.ndarray, "frames classes"]:
+        """The scores of one sample behind the median filter."""
+        step = seconds / max(len(scores), 1)
+        width = 2 * round(self.smooth / step / 2) + 1 if len(scores) else 1
+        return median_filter(scores, size=(width, 1), mode="nearest") if width > 1 else scores
 
     def runs(self, active: Bool[np.ndarray, "frames"], step: float) -> list[tuple[int, int]]:
         """First frame and frame beyond the last of each event of one class, where a frame lasts `step` seconds."""

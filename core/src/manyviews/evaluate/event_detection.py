@@ -1,12 +1,17 @@
 """Which events happen when, read off frames linearly: sound event detection on a frozen encoder.
 
 For each class a logistic regression on single frames, as `linear_probe` fits one on samples: standardised on training
-frames, the penalty chosen on validation samples, where the threshold is chosen as well, and reported on test samples.
+frames, the penalty chosen on validation samples, and reported on test samples. Thresholds and the layer that is read are
+chosen on validation samples too, by what is reported, the F1 of segments and of events: frames' own F1 asks for low
+thresholds, at which a few frames said wrongly make many events of none; and the last layer of an encoder that predicts what
+is masked serves that prediction (Pasad, Chou & Livescu 2021).
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +20,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from manyviews.errors import DataError
-from manyviews.evaluate.event_scores import BETTER, Matching, event_scores
+from manyviews.evaluate.event_scores import BETTER, Matching, class_scores, event_scores
 from manyviews.evaluate.linear import Linear, log_probabilities, logistic_path
 from manyviews.evaluate.linear_probe import best
 from manyviews.evaluate.standardize import Standardizer
@@ -36,6 +41,7 @@ class EventDetection(Task):
     on test samples, or on validation samples where none test.
 
     Args:
+        layer: Read the layer of the encoder whose events are best on validation samples, or the last one.
         l2: Penalties to choose from, as in `linear_probe`.
         iterations: L-BFGS iterations at most for one penalty.
         frames: Training frames that are fitted on at most, drawn alike for every encoder; an hour of sound has 90,000 of 40 ms.
@@ -53,6 +59,7 @@ class EventDetection(Task):
     def __init__(
         self,
         *,
+        layer: Literal["best", "last"] = "best",
         l2: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e3, 1e2, 10.0, 1.0),
         iterations: PositiveInt = 200,
         frames: PositiveInt = 100_000,
@@ -62,6 +69,7 @@ class EventDetection(Task):
         segment: PositiveFloat = 1.0,
         collar: PositiveFloat = 0.2,
     ) -> None:
+        self.wants_layers = layer == "best"
         self.l2, self.iterations, self.frames = tuple(sorted(l2, reverse=True)), iterations, frames
         self.smooth, self.gap, self.shortest = smooth, gap, shortest
         self.matching = Matching(segment, collar)
@@ -76,20 +84,60 @@ class EventDetection(Task):
         owners = frames.owners().numpy()
         rows = {role: np.flatnonzero(np.isin(owners, samples)) for role, samples in cut.samples.items()}
         rows["fit"] = np.sort(np.random.default_rng(0).permutation(rows["fit"])[: self.frames])
+        chosen, report = (timed.events.of(cut.samples[role]) for role in ("choose", "report"))
+        layers = data.layers if self.wants_layers and data.layers else (data.x,)
         with torch_threads():
-            x = torch.from_numpy(np.ascontiguousarray(data.x, dtype=np.float32))
-            standardizer = Standardizer.fit(x[rows["fit"]], True)
-            fitted, chosen, reported = (standardizer(x[rows[role]]) for role in ("fit", "choose", "report"))
-            said = np.zeros((len(reported), truth.shape[1]), dtype=np.float64)
-            thresholds = []
-            for number in range(truth.shape[1]):
-                model = self.fit(fitted, truth[rows["fit"], number], chosen, truth[rows["choose"], number])
-                thresholds.append(best_threshold(probabilities(model, chosen), truth[rows["choose"], number]))
-                said[:, number] = probabilities(model, reported)
-        report = timed.events.of(cut.samples["report"])
-        decoding = Decoding(tuple(thresholds), self.smooth, self.gap, self.shortest)
+            read = [self._read(x, truth, rows, timed.counts[cut.samples["choose"]], chosen) for x in layers]
+            number = max(range(len(read)), key=lambda layer: read[layer].f1)
+            best_layer = read[number]
+            said = best_layer.said(layers[number][rows["report"]])
+        decoding = replace(self.decoding, threshold=best_layer.thresholds)
         found = decoded(decoding, said, timed.counts[cut.samples["report"]], report)
-        return Scores(event_scores(report, found, self.matching), notes=cut.notes)
+        notes = (*cut.notes, f"layer {number + 1} of {len(layers)} is read") if len(layers) > 1 else cut.notes
+        return Scores(event_scores(report, found, self.matching), notes=notes)
+
+    @property
+    def decoding(self) -> Decoding:
+        """Without thresholds."""
+        return Decoding(0.5, self.smooth, self.gap, self.shortest)
+
+    def _read(
+        self,
+        x: Float[np.ndarray, "frames width"],
+        truth: Bool[np.ndarray, "frames classes"],
+        rows: Mapping[str, Int[np.ndarray, "rows"]],
+        counts: Int[np.ndarray, "samples"],
+        events: Events,
+    ) -> Reader:
+        """Fitted and chosen on one layer; `counts` and `events` are of the samples that are chosen on."""
+        standardizer = Standardizer.fit(as_tensor(x[rows["fit"]]), True)
+        fitted, choosing = (standardizer(as_tensor(x[rows[role]])) for role in ("fit", "choose"))
+        models = [
+            self.fit(fitted, truth[rows["fit"], number], choosing, truth[rows["choose"], number])
+            for number in range(truth.shape[1])
+        ]
+        reader = Reader(standardizer, tuple(models))
+        return replace(reader, **self._thresholds(reader.said(x[rows["choose"]]), truth[rows["choose"]], counts, events))
+
+    def _thresholds(
+        self,
+        said: Float[np.ndarray, "frames classes"],
+        truth: Bool[np.ndarray, "frames classes"],
+        counts: Int[np.ndarray, "samples"],
+        events: Events,
+    ) -> dict[str, Any]:
+        """Each class's threshold, of the highest F1, and the mean of that F1 over the classes that happen."""
+        parts = zip(np.split(said, counts.cumsum()[:-1]), events.seconds, strict=True)
+        smooth = np.concatenate([self.decoding.smoothed(part, seconds) for part, seconds in parts])
+        decodings = [replace(self.decoding, threshold=threshold, smooth=0.0) for threshold in THRESHOLDS]
+        found = (decoded(decoding, smooth, counts, events) for decoding in decodings)
+        f1 = np.stack([class_scores(events, each, self.matching) for each in found])
+        # Of thresholds that are equally good in that, as they are where little happens, the one that is best for frames.
+        right = np.stack([frame_f1(smooth >= threshold, truth) for threshold in THRESHOLDS])
+        places = (f1 + 1e-6 * right).argmax(0)
+        happening = truth.any(0)
+        thresholds = tuple(THRESHOLDS[place] if happens else 0.5 for place, happens in zip(places, happening, strict=True))
+        return {"thresholds": thresholds, "f1": float(f1.max(0)[happening].mean()) if happening.any() else 0.0}
 
     def fit(
         self,
@@ -105,6 +153,28 @@ class EventDetection(Task):
             return -log_probabilities(model(x_valid)).gather(1, truth).double().mean().item()
 
         return best(logistic_path(x, torch.from_numpy(y.astype(np.int64)), 2, self.l2, self.iterations), loss)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A class's model each, of one layer."""
+
+    standardizer: Standardizer
+    models: tuple[Linear, ...]
+    thresholds: tuple[float, ...] = ()
+    """Of the highest F1, of segments and of events, on the samples that are chosen on; .5 where the class does not happen."""
+    f1: float = 0.0
+    """That F1, the mean over classes."""
+
+    def said(self, x: Float[np.ndarray, "frames width"]) -> Float[np.ndarray, "frames classes"]:
+        """How likely each class is to happen in each frame."""
+        features = self.standardizer(as_tensor(x))
+        return np.stack([probabilities(model, features) for model in self.models], axis=1)
+
+
+def as_tensor(x: Float[np.ndarray, "frames width"]) -> Float[Tensor, "frames width"]:
+    """float32, in one piece."""
+    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
 
 
 class Parts:
@@ -162,12 +232,13 @@ def probabilities(model: Linear, x: Float[Tensor, "frames width"]) -> Float[np.n
     return log_probabilities(model(x))[:, 1].exp().double().numpy()
 
 
-def best_threshold(scores: Float[np.ndarray, "frames"], truth: Bool[np.ndarray, "frames"]) -> float:
-    """Of the highest F1 of frames; .5 where the class does not happen."""
-    if not truth.any():
-        return 0.5
-    said = scores >= np.array(THRESHOLDS)[:, None]
-    return float(THRESHOLDS[int(np.argmax(2 * (said & truth).sum(1) / (said.sum(1) + truth.sum())))])
+def frame_f1(
+    said: Bool[np.ndarray, "frames classes"], truth: Bool[np.ndarray, "frames classes"]
+) -> Float[np.ndarray, "classes"]:
+    """Of each class; 0 where it neither happens nor is said to."""
+    both, either = (said & truth).sum(0), said.sum(0) + truth.sum(0)
+    f1: Float[np.ndarray, "classes"] = 2 * both / np.maximum(either, 1)
+    return f1
 
 
 def decoded(

@@ -66,6 +66,13 @@ def event_scores(truth: Events, said: Stretches, matching: Matching) -> dict[str
     }
 
 
+def class_scores(truth: Events, said: Stretches, matching: Matching) -> Float[np.ndarray, "classes"]:
+    """How well each class is found: the mean of its F1 by segment and by event; 0 where it neither happens nor is said to."""
+    segments, events = _segments(truth, said, matching.segment), _events(truth, said, matching)
+    by_segment = _f1(segments.hits.sum(0), segments.there.sum(0), segments.said.sum(0))
+    return np.nan_to_num(by_segment + _f1(events.hits, events.there, events.said)) / 2
+
+
 @dataclass(frozen=True)
 class Counts:
     """How many of each class happen, are said to, and both; of each segment, or of all events."""

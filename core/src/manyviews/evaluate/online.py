@@ -98,7 +98,8 @@ class OnlineEvaluation:
         scores = {item.name: item.task(self._seen(encoder, item.task, units, drawn[item.name])) for item in seeing}
         if timed:
             samples = draw_timed(self.source, self.limits, self.seed)
-            data = embed_timed(encoder, self.source, samples, batch_size=self.batch_size, device=device)
+            layers = any(item.task.wants_layers for item in timed)
+            data = embed_timed(encoder, self.source, samples, batch_size=self.batch_size, device=device, layers=layers)
             scores |= {item.name: item.task(data) for item in timed}
         if plain:
             samples = units.samples(np.unique(np.concatenate([drawn[item.name].rows for item in plain])))

@@ -89,7 +89,8 @@ def evaluate(
             rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors, work.given)]
             rows += work.seen_rows(name, encoder, views, unit, batch_size)
         if work.timed:
-            data = embed_timed(encoder, source, work.timed_samples, batch_size=batch_size, device=device)
+            layers = any(item.task.wants_layers for item in work.timed)
+            data = embed_timed(encoder, source, work.timed_samples, batch_size=batch_size, device=device, layers=layers)
             rows += work.timed_rows(name, data)
     return ResultTable(tuple(rows), tuple(dict.fromkeys(notes)))
 

@@ -48,6 +48,8 @@ class Embedded:
     """The same units in several views, for a task that needs them."""
     timed: Timed | None = None
     """For a task that needs events: these units are frames of whole samples."""
+    layers: tuple[Float[np.ndarray, "units layer_width"], ...] = ()
+    """What each layer of the encoder makes of the frames, the last of them `x`; where a task asks and the encoder tells."""
     fold: bool = False
     """Whether it is one of several folds: what is reported may be of a single class (a patient), which has no AUC."""
 
@@ -105,6 +107,8 @@ class Task(ABC):
     """It judges pairs, and is given their units."""
     needs_events: ClassVar[bool] = False
     """It says what happens when, and is given the frames of whole samples, whatever the recipe's unit is."""
+    wants_layers: bool = False
+    """Of a task that needs events: it is given every layer's frames, of encoders that give them."""
     needs_views: int = 0
     """In how many of the recipe's views it is to see each unit."""
     every_unit: ClassVar[bool] = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -44,15 +46,21 @@ def embed_timed(
     *,
     batch_size: int,
     device: torch.device | None = None,
+    layers: bool = False,
 ) -> Embedded:
-    """What an encoder makes of the frames of these samples."""
+    """What an encoder makes of the frames of these samples; with `layers`, what each of its layers does, where it tells."""
     require_moments(encoder)
-    parts, counts = [], []
-    for _, layout, encoding in encodings(encoder, source, samples, batch_size, device):
-        frames, lengths = encoder.moments(encoding, layout)
-        parts.append(frames.float().cpu().numpy())
-        counts.append(lengths.tensor.cpu().numpy())
-    return embedded(source, samples, np.concatenate(parts), np.concatenate(counts))
+    layers = layers and Trait.LAYERS in encoder.offers
+    parts: list[list[np.ndarray]] = []
+    counts = []
+    for _, layout, encoding in encodings(encoder, source, samples, batch_size, device, layers=layers):
+        each = [replace(encoding, tokens=tokens) for tokens in encoding.layers] if layers else [encoding]
+        moments = [encoder.moments(one, layout) for one in each]
+        parts.append([frames.float().cpu().numpy() for frames, _ in moments])
+        counts.append(moments[0][1].tensor.cpu().numpy())
+    *below, x = (np.concatenate(part) for part in zip(*parts, strict=True))
+    data = embedded(source, samples, x, np.concatenate(counts))
+    return replace(data, layers=(*below, x)) if below else data
 
 
 def require_moments(encoder: Encoder) -> None:
