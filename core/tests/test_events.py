@@ -18,7 +18,7 @@ from manyviews.downstream import Net
 from manyviews.engine.judge import evaluate_run
 from manyviews.engine.pretrain import pretrain
 from manyviews.errors import DataError
-from manyviews.evaluate.event_detection import EventDetection
+from manyviews.evaluate.event_detection import THRESHOLDS, EventDetection, frame_f1
 from manyviews.evaluate.event_scores import Matching, event_scores
 from manyviews.evaluate.task import Embedded, Timed
 from manyviews.events import Decoding, Events, EventTruth, Stretches
@@ -183,20 +183,18 @@ def test_the_layer_that_is_best_on_validation_samples_is_read() -> None:
 
 
 def test_thresholds_are_those_of_events_and_not_of_frames() -> None:
-    """Scattered frames in which a class is likelier than not: at the frames' own best threshold they make events of nothing."""
-    rng = np.random.default_rng(0)
-    counts = np.full(20, 100)
-    rows = [(sample, 2.0, 4.0, 0) for sample in range(20)]
-    known = events(stretches(*rows), *[10.0] * 20, classes=1)
-    active = EventTruth.of(known).activity(Lengths.of(counts.tolist()), 1).numpy()[:, 0]
-    stray = ~active & (rng.uniform(size=active.shape) < 0.04)
-    x = np.stack([np.where(active, 2.0, np.where(stray, 1.0, 0.0)), np.zeros(len(active))], axis=1)
-    x = (x + 0.3 * rng.normal(size=x.shape)).astype(np.float32)
-    own = np.array(("train", "train", "valid", "test"))[np.arange(20) % 4]
-    data = Embedded(x, np.repeat(own, counts), timed=Timed(counts, known, own))
-    scores = EventDetection(smooth=0.0, shortest=0.0)(data)
-    assert scores.metrics["segment_f1"] > 0.85
-    assert scores.metrics["segment_error"] < 0.35
+    """Five stray frames among a hundred: cheap in frames' F1, and five seconds that are said wrongly."""
+    known = events(stretches((0, 2.0, 4.0, 0)), 10.0)
+    said, truth = np.full((100, 2), 0.02), np.zeros((100, 2), dtype=bool)
+    truth[20:40, 0] = True
+    said[20:40:2, 0], said[21:40:2, 0], said[45:100:11, 0] = 0.9, 0.42, 0.42
+    by_frames = [frame_f1(said >= threshold, truth)[0] for threshold in THRESHOLDS]
+    assert THRESHOLDS[int(np.argmax(by_frames))] < 0.42
+    task = EventDetection(smooth=0.0, gap=0.15)
+    found = task._thresholds(said, truth, np.array([100]), known)
+    assert 0.42 < found["thresholds"][0] <= 0.9
+    assert found["thresholds"][1] == 0.5, "a class that does not happen"
+    assert found["f1"] == 1.0
 
 
 def test_few_frames_are_fitted_on_where_that_is_asked() -> None:
