@@ -190,11 +190,19 @@ def test_thresholds_are_those_of_events_and_not_of_frames() -> None:
     said[20:40:2, 0], said[21:40:2, 0], said[45:100:11, 0] = 0.9, 0.42, 0.42
     by_frames = [frame_f1(said >= threshold, truth)[0] for threshold in THRESHOLDS]
     assert THRESHOLDS[int(np.argmax(by_frames))] < 0.42
-    task = EventDetection(smooth=0.0, gap=0.15)
-    found = task._thresholds(said, truth, np.array([100]), known)
-    assert 0.42 < found["thresholds"][0] <= 0.9
-    assert found["thresholds"][1] == 0.5, "a class that does not happen"
-    assert found["f1"] == 1.0
+    decoding, f1 = EventDetection(gap=0.15)._chosen(said, truth, np.array([100]), known, 0.0)
+    assert 0.42 < decoding.threshold[0] <= 0.9
+    assert decoding.threshold[1] == 0.5, "a class that does not happen"
+    assert f1 == 1.0
+
+
+def test_the_median_filter_is_chosen_too() -> None:
+    data = framed()
+    assert data.timed is not None
+    clicks = np.random.default_rng(0).uniform(size=len(data.x)) < 0.15
+    spoilt = replace(data, x=np.where(clicks[:, None], 1 - data.x, data.x))
+    scores = [EventDetection(smooth=smooth)(spoilt).metrics["event_f1"] for smooth in (0.0, 0.5, (0.0, 0.5))]
+    assert scores[0] < scores[1] == scores[2]
 
 
 def test_few_frames_are_fitted_on_where_that_is_asked() -> None:

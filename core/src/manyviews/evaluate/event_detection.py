@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class EventDetection(Task):
         l2: Penalties to choose from, as in `linear_probe`.
         iterations: L-BFGS iterations at most for one penalty.
         frames: Training frames that are fitted on at most, drawn alike for every encoder; an hour of sound has 90,000 of 40 ms.
-        smooth: Seconds of a median filter on the scores.
+        smooth: Seconds of a median filter on the scores; of several what is best on validation samples.
         gap: Seconds of silence between two events of a class that are taken for one.
         shortest: Seconds below which an event is dropped.
         segment: Seconds of a segment.
@@ -63,7 +63,7 @@ class EventDetection(Task):
         l2: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1e3, 1e2, 10.0, 1.0),
         iterations: PositiveInt = 200,
         frames: PositiveInt = 100_000,
-        smooth: NonNegativeFloat = 0.1,
+        smooth: NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] = (0.1, 0.3, 0.5),
         gap: NonNegativeFloat = 0.1,
         shortest: NonNegativeFloat = 0.05,
         segment: PositiveFloat = 1.0,
@@ -71,7 +71,8 @@ class EventDetection(Task):
     ) -> None:
         self.wants_layers = layer == "best"
         self.l2, self.iterations, self.frames = tuple(sorted(l2, reverse=True)), iterations, frames
-        self.smooth, self.gap, self.shortest = smooth, gap, shortest
+        self.smooth = smooth if isinstance(smooth, tuple) else (smooth,)
+        self.gap, self.shortest = gap, shortest
         self.matching = Matching(segment, collar)
 
     def check(self, data: Embedded) -> None:
@@ -89,17 +90,10 @@ class EventDetection(Task):
         with torch_threads():
             read = [self._read(x, truth, rows, timed.counts[cut.samples["choose"]], chosen) for x in layers]
             number = max(range(len(read)), key=lambda layer: read[layer].f1)
-            best_layer = read[number]
-            said = best_layer.said(layers[number][rows["report"]])
-        decoding = replace(self.decoding, threshold=best_layer.thresholds)
-        found = decoded(decoding, said, timed.counts[cut.samples["report"]], report)
+            said = read[number].said(layers[number][rows["report"]])
+        found = decoded(read[number].decoding, said, timed.counts[cut.samples["report"]], report)
         notes = (*cut.notes, f"layer {number + 1} of {len(layers)} is read") if len(layers) > 1 else cut.notes
         return Scores(event_scores(report, found, self.matching), notes=notes)
-
-    @property
-    def decoding(self) -> Decoding:
-        """Without thresholds."""
-        return Decoding(0.5, self.smooth, self.gap, self.shortest)
 
     def _read(
         self,
@@ -116,28 +110,32 @@ class EventDetection(Task):
             self.fit(fitted, truth[rows["fit"], number], choosing, truth[rows["choose"], number])
             for number in range(truth.shape[1])
         ]
-        reader = Reader(standardizer, tuple(models))
-        return replace(reader, **self._thresholds(reader.said(x[rows["choose"]]), truth[rows["choose"]], counts, events))
+        reader = Reader(standardizer, tuple(models), Decoding(0.5, self.smooth[0], self.gap, self.shortest), 0.0)
+        said = reader.said(x[rows["choose"]])
+        chosen = [self._chosen(said, truth[rows["choose"]], counts, events, smooth) for smooth in self.smooth]
+        decoding, f1 = max(chosen, key=lambda each: each[1])
+        return replace(reader, decoding=decoding, f1=f1)
 
-    def _thresholds(
+    def _chosen(
         self,
         said: Float[np.ndarray, "frames classes"],
         truth: Bool[np.ndarray, "frames classes"],
         counts: Int[np.ndarray, "samples"],
         events: Events,
-    ) -> dict[str, Any]:
-        """Each class's threshold, of the highest F1, and the mean of that F1 over the classes that happen."""
+        smooth: float,
+    ) -> tuple[Decoding, float]:
+        """With each class's threshold of the highest F1, and the mean of that F1 over the classes that happen."""
+        decoding = Decoding(0.5, smooth, self.gap, self.shortest)
         parts = zip(np.split(said, counts.cumsum()[:-1]), events.seconds, strict=True)
-        smooth = np.concatenate([self.decoding.smoothed(part, seconds) for part, seconds in parts])
-        decodings = [replace(self.decoding, threshold=threshold, smooth=0.0) for threshold in THRESHOLDS]
-        found = (decoded(decoding, smooth, counts, events) for decoding in decodings)
-        f1 = np.stack([class_scores(events, each, self.matching) for each in found])
+        scores = np.concatenate([decoding.smoothed(part, seconds) for part, seconds in parts])
+        tried = (replace(decoding, threshold=threshold, smooth=0.0) for threshold in THRESHOLDS)
+        f1 = np.stack([class_scores(events, decoded(each, scores, counts, events), self.matching) for each in tried])
         # Of thresholds that are equally good in that, as they are where little happens, the one that is best for frames.
-        right = np.stack([frame_f1(smooth >= threshold, truth) for threshold in THRESHOLDS])
+        right = np.stack([frame_f1(scores >= threshold, truth) for threshold in THRESHOLDS])
         places = (f1 + 1e-6 * right).argmax(0)
         happening = truth.any(0)
         thresholds = tuple(THRESHOLDS[place] if happens else 0.5 for place, happens in zip(places, happening, strict=True))
-        return {"thresholds": thresholds, "f1": float(f1.max(0)[happening].mean()) if happening.any() else 0.0}
+        return replace(decoding, threshold=thresholds), float(f1.max(0)[happening].mean()) if happening.any() else 0.0
 
     def fit(
         self,
@@ -161,9 +159,9 @@ class Reader:
 
     standardizer: Standardizer
     models: tuple[Linear, ...]
-    thresholds: tuple[float, ...] = ()
-    """Of the highest F1, of segments and of events, on the samples that are chosen on; .5 where the class does not happen."""
-    f1: float = 0.0
+    decoding: Decoding
+    """With the thresholds of the highest F1, of segments and of events, on the samples that are chosen on."""
+    f1: float
     """That F1, the mean over classes."""
 
     def said(self, x: Float[np.ndarray, "frames width"]) -> Float[np.ndarray, "frames classes"]:
