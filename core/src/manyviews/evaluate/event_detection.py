@@ -133,7 +133,7 @@ class EventDetection(Task):
         # Of thresholds that are equally good in that, as they are where little happens, the one that is best for frames.
         right = np.stack([frame_f1(scores >= threshold, truth) for threshold in THRESHOLDS])
         places = (f1 + 1e-6 * right).argmax(0)
-        happening = truth.any(0)
+        happening: Bool[np.ndarray, "classes"] = np.any(truth, axis=0)
         thresholds = tuple(THRESHOLDS[place] if happens else 0.5 for place, happens in zip(places, happening, strict=True))
         return replace(decoding, threshold=thresholds), float(f1.max(0)[happening].mean()) if happening.any() else 0.0
 

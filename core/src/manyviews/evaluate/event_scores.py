@@ -70,7 +70,8 @@ def class_scores(truth: Events, said: Stretches, matching: Matching) -> Float[np
     """How well each class is found: the mean of its F1 by segment and by event; 0 where it neither happens nor is said to."""
     segments, events = _segments(truth, said, matching.segment), _events(truth, said, matching)
     by_segment = _f1(segments.hits.sum(0), segments.there.sum(0), segments.said.sum(0))
-    return np.nan_to_num(by_segment + _f1(events.hits, events.there, events.said)) / 2
+    mean: Float[np.ndarray, "classes"] = np.nan_to_num(by_segment + _f1(events.hits, events.there, events.said)) / 2
+    return mean
 
 
 @dataclass(frozen=True)
