@@ -39,7 +39,7 @@ from manyviews.objectives.masked_codes import MaskedCodes
 from manyviews.objectives.masked_reconstruction import MaskedReconstruction
 from manyviews.objectives.ntxent import NTXent
 from manyviews.objectives.position_prediction import PositionPrediction
-from manyviews.objectives.pseudo_labels import PseudoLabelled, PseudoLabels
+from manyviews.objectives.pseudo_labels import PseudoLabelled
 from manyviews.objectives.random_codes import RandomCodes
 from manyviews.objectives.vicreg import VICReg
 from manyviews.testing.apart import as_two
@@ -160,8 +160,8 @@ def views(step: Step, number: int | None) -> tuple[View, ...]:
     if isinstance(step.objective, PositionPrediction):
         return (shown[0],)
     if isinstance(step.objective, PseudoLabelled):
-        labels = TRUTH[0] + TRUTH[1] if number is None else TRUTH[number]
-        return tuple(replace(view, target=PseudoLabels(torch.tensor(labels), 4)) for view in shown[:2])
+        labels = step.objective.answer(step.student.encoder, batches[0], shown[0].layout)
+        return tuple(replace(view, target=labels) for view in shown[:2])
     mixture = Mixture(share, partner) if isinstance(step.objective, BarlowTwins) and step.objective.mixed_weight else None
     return (*shown[:2], replace(shown[2], target=mixture, role="local"))
 

@@ -15,7 +15,8 @@ from manyviews.errors import UserError
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
 from manyviews.objective import Branch
-from manyviews.objectives.masked_codes import MaskedCodes, cosine_logits, nearest
+from manyviews.objectives.clusters import nearest
+from manyviews.objectives.masked_codes import MaskedCodes, cosine_logits
 from manyviews.recipe.model import Recipe
 from manyviews.testing.toy import ToyBatch, ToyEncoder, ToySpec
 from manyviews.view import View

@@ -27,7 +27,7 @@ LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 CODE = re.compile(r"\{\{ code (\S+) ([^}]+) \}\}")
 LINES = re.compile(r"\{\{ lines (\S+) \}\}")
 OWN_DATA = ("tables", "graphs", "speech", "medical", "satellite")
-HOW_TO = ("resume", "several_devices", "slurm", "object_store", "choose_a_checkpoint")
+HOW_TO = ("resume", "several_devices", "slurm", "object_store", "choose_a_checkpoint", "second_stage")
 
 
 def readmes() -> dict[str, Path]:

@@ -16,8 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manyviews.batch import Batch
+from manyviews.batch import Batch, OwnBatch
 from manyviews.encoder import Encoder
+from manyviews.frozen import Frozen
+from manyviews.layout import Layout
 from manyviews.traits import Trait
 from manyviews.view import View
 
@@ -62,6 +64,10 @@ class Objective(nn.Module, ABC):
     target: type | None = None
     """Class of the `View.target` that it asks for, where `needs` has PRETEXT_TARGET."""
     across: str = "mean over samples: the processes' gradients are averaged"
+    unit: Unit = "sample"
+    """The recipe's; set by the core before it asks for a head."""
+    frozen: Frozen | None = None
+    """The encoder of a finished run, where the objective asks one."""
 
     def head(self, encoder: Encoder, width: int) -> nn.Module:
         """What belongs to a branch and so has an EMA copy (a projector); `width` is that of a unit."""
@@ -77,6 +83,13 @@ class Objective(nn.Module, ABC):
         What is fitted belongs into buffers, so that a resumed run goes on with the same. `encoder` is untrained; `batches`
         are the run's own of one epoch, read anew and on the CPU.
         """
+
+    def answer(self, encoder: Encoder, batch: OwnBatch, layout: Layout) -> Any:
+        """What is to be said of the units of a batch, told by the batch as it is: it becomes the `target` of each of its views.
+
+        None: the views bring their own, or nothing is asked. In every step, without gradient.
+        """
+        return None
 
     @abstractmethod
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:

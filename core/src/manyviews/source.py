@@ -32,6 +32,13 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    alike: ClassVar[Sequence[str]] = ()
+    """Fields and properties in which two specs must agree for an encoder of the one to read batches of the other as its own;
+    none named: all fields. Others are what labels are called, how large a crop is, what an encoder does by its own spec."""
+
+    def unlike(self, other: Spec) -> list[str]:
+        """What of `alike` differs, of two specs of one class."""
+        return [name for name in self.alike or type(self).model_fields if getattr(self, name) != getattr(other, name)]
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,21 @@ import torch
 from torch.testing import assert_close
 
 import manyviews as mv
+from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
-from manyviews.engine.load import Trained
 from manyviews.errors import UserError
+from manyviews.frozen import Frozen
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
-from manyviews.recipe.load import load_recipe
-from manyviews.source import Spec
 from manyviews.view import View
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.patches import cut
 from manyviews_medical.phantom import write_phantoms
 from manyviews_medical.spec import VolumeSpec
-from manyviews_medical.transformer import PatchTransformer
 from manyviews_medical.views import intensity
 from manyviews_medical.views.affine import rotations, sampled
 from manyviews_medical.views.boxes import Box, take
-from manyviews_medical.views.correspondence import Correspondence, first_that_agrees, matches, partners, refuse_foreign
+from manyviews_medical.views.correspondence import Correspondence, first_that_agrees, matches, partners
 from manyviews_medical.views.fusion import box_map, grid_map
 from manyviews_medical.views.looks import PLAIN
 from manyviews_medical.views.moves import Moves, Placement, draw, moved
@@ -180,7 +178,7 @@ def test_a_match_is_the_likest_cell_of_the_partner() -> None:
     assert first_that_agrees(tries, 0.7).tolist() == [1, 1, 0]
 
 
-class Brightness(torch.nn.Module):
+class Brightness(Encoder):
     """An encoder whose tokens are the voxels of their patches: a place is known by what it holds."""
 
     def __init__(self, patch: int) -> None:
@@ -200,8 +198,8 @@ def test_corresponding_crops_show_the_same_anatomy() -> None:
     """The second volume is the first one, moved by a patch: its crops are found there."""
     x = torch.rand(1, 2, 16, 16, 16, generator=seeded())
     both = torch.cat([x, x.roll(4, 2)])
-    views = Correspondence(VolumeSpec(crop=(16,) * 3, channels=2), size=4, looks=PLAIN, tries=4, agree=0.99)
-    views._frozen = [Brightness(4)]  # type: ignore[list-item]
+    views = Correspondence(size=4, looks=PLAIN, tries=4, agree=0.99)
+    views.frozen = Frozen("runs/first", "medical", VolumeSpec(crop=(16,) * 3, channels=2), Brightness(4), "")
     views.bind(lambda batch: Layout(Lengths.equal(len(batch), 8, batch.voxels.device), grid=(2, 2, 2)))
     batch = VolumeBatch(both, None, None, volume=torch.tensor([0, 1]))
     inside = 0
@@ -213,7 +211,7 @@ def test_corresponding_crops_show_the_same_anatomy() -> None:
         same = [torch.equal(one.batch.voxels[row], two.batch.voxels[row]) for row in range(2)]
         inside += sum(same)
     assert inside > 20
-    views._frozen = []
+    views.frozen = None
     one, two = views(batch, views.cut(batch), seeded())
     assert not torch.equal(one.batch.voxels, two.batch.voxels), "without an encoder: the same place, whatever is there"
 
@@ -232,7 +230,10 @@ def test_a_run_of_ones_own_finds_the_places(tmp_path: Path) -> None:
     assert not [name for name in read_weights(last(second.folder)) if "frozen" in name or name.startswith("views")]
     slices = data | {"crop": (16, 16)}
     for changed, sentence in (
-        (data | {"spacing": (2.0, 2.0, 2.0)}, r"of spacing as in the files, and these are of spacing \(2.0, 2.0, 2.0\)"),
+        (
+            data | {"spacing": (2.0, 2.0, 2.0)},
+            r"views\.run: .* of spacing not given, .* of spacing \(2.0, 2.0, 2.0\)",
+        ),
         (data | {"intensity": {"kind": "zscore"}}, "of intensity .*'kind': 'auto'.*'kind': 'zscore'"),
         (slices, "of axes 3, and these are of axes 2"),
     ):
@@ -240,13 +241,7 @@ def test_a_run_of_ones_own_finds_the_places(tmp_path: Path) -> None:
             mv.pretrain("medical/alice", data=changed, train=train, views=views, objective=heads, **small)
 
 
-def test_alice_asks_no_run_of_another_domain(tmp_path: Path) -> None:
-    """Nor one of volumes with other channels."""
-    encoder = PatchTransformer(VolumeSpec(crop=(16,) * 3, channels=2), width=24, depth=1, heads=2)
-    recipe = load_recipe("medical/mae", {"data": {"path": "scans"}})
-    own = VolumeSpec(crop=(16,) * 3, channels=1)
-    with pytest.raises(UserError, match="of channels 2, and these are of channels 1"):
-        refuse_foreign(Trained(encoder, recipe, encoder.spec, {}), own, "runs/other")
-    foreign = Trained(encoder, recipe.model_copy(update={"domain": "tabular"}), Spec(), {})
-    with pytest.raises(UserError, match="runs/other is a run of tabular; give one of medical"):
-        refuse_foreign(foreign, own, "runs/other")
+def test_crops_of_another_size_are_read_alike_and_other_channels_are_not() -> None:
+    one = VolumeSpec(crop=(16,) * 3, channels=2, target="stage")
+    assert one.unlike(VolumeSpec(crop=(32,) * 3, channels=2)) == []
+    assert one.unlike(VolumeSpec(crop=(16, 16), channels=1)) == ["axes", "channels"]

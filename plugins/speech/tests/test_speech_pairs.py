@@ -113,25 +113,21 @@ def test_parts_of_a_clip() -> None:
     assert len(in_parts(torch.randn(5, 2), 8)) == 16
 
 
-def test_clusters_of_training_clips_alone(sounds: Path) -> None:
+def test_partners_of_one_cluster_are_training_clips_alone(sounds: Path) -> None:
     source = AudioSource(path=sounds, rate=None, splits="split", clusters=3, partner="cluster")
-    index = np.arange(len(source))
-    batch = source.batch(index)
-    assert batch.clusters is not None
-    train = source.splits() == "train"
-    assert (batch.clusters.numpy() >= 0).tolist() == train.tolist()
-    assert batch.cluster_count == 3 == len(np.unique(batch.clusters[torch.from_numpy(train)]))
+    index, train = np.arange(len(source)), source.splits() == "train"
     partners = source._partners(index, np.random.default_rng(0))
-    assert (batch.clusters.numpy()[partners] == batch.clusters.numpy())[train].all()
+    assert train[partners[train]].all()
+    assert (partners[~train] == index[~train]).all(), "a clip that is not trained on is in no cluster"
+    assert (partners != index)[train].mean() > 0.9
     notes = index % 3
-    together = [np.bincount(notes[batch.clusters.numpy() == cluster], minlength=3).max() for cluster in range(3)]
-    assert sum(together) > 0.7 * train.sum(), "notes of one pitch fall into one cluster"
+    assert (notes[partners] == notes)[train].mean() > 0.6, "notes of one pitch fall into one cluster"
 
 
 def test_clusters_that_cannot_be_are_refused(sounds: Path) -> None:
     with pytest.raises(UserError, match=r"say how many clusters there are: `data\.clusters`"):
         AudioSource(path=sounds, rate=None, partner="cluster")
-    many = AudioSource(path=sounds, rate=None, clusters=31)
+    many = AudioSource(path=sounds, rate=None, clusters=31, partner="cluster")
     with pytest.raises(DataError, match="31 clusters cannot be found among 30 training clips; set it lower"):
         many.batch(np.arange(2))
 

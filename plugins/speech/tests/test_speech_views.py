@@ -25,7 +25,7 @@ from manyviews_speech.transformer import FrameTransformer
 from manyviews_speech.views import effects
 from manyviews_speech.views.bands import channel_bands, frame_bands
 from manyviews_speech.views.channels import NEPERS, Channel, lengthened, mixed, noisy, warped
-from manyviews_speech.views.segments import FrameViews, LabelledSegments, Segments, paced
+from manyviews_speech.views.segments import FrameViews, Segments, paced
 from manyviews_speech.views.spec_augment import SpecAugment
 from manyviews_speech.views.tera import Tera
 from manyviews_speech.views.waves import WaveViews
@@ -326,13 +326,9 @@ def test_the_content_asked_for_is_unaltered(source: AudioSource, encoder: FrameT
         assert not torch.allclose(view.batch.features, batch.features)
 
 
-def test_segments_of_partners_and_with_labels(sounds: Path, encoder: FrameTransformer) -> None:
-    source = AudioSource(path=sounds, rate=None, speaker="speaker", partner="speaker", clusters=3)
+def test_segments_of_partners(sounds: Path, encoder: FrameTransformer) -> None:
+    source = AudioSource(path=sounds, rate=None, speaker="speaker", partner="speaker")
     whole = {"global_crop": (1.0, 1.0), "mixup": 0.0, "warp": 0.0, "partner": True}
-    batch, views = made(LabelledSegments(source.spec, **whole), source, encoder)
+    batch, views = made(Segments(source.spec, **whole), source, encoder)
     assert torch.equal(views[0].batch.features, batch.features)
     assert torch.equal(views[1].batch.features, batch.others.features)
-    assert all(torch.equal(view.target.labels, batch.clusters) and view.target.classes == 3 for view in views)
-    plain = AudioSource(path=sounds, rate=None)
-    with pytest.raises(UserError, match=r"the batches hold no clusters; set `data\.clusters`"):
-        made(LabelledSegments(plain.spec), plain, encoder)

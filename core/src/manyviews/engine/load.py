@@ -18,6 +18,7 @@ from manyviews.errors import CheckpointError
 from manyviews.evaluate.embed import device_of, embed
 from manyviews.files import local
 from manyviews.finetuning.results import best_fit
+from manyviews.frozen import Frozen
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
 from manyviews.source import Source, Spec
@@ -82,10 +83,14 @@ def load_trained(place: str | Path, *, teacher: bool = False, device: Device = "
     return Trained(encoder.eval().to(chosen), recipe, spec, manifest)
 
 
-def load_frozen(place: str | Path) -> Encoder:
-    """The encoder of a finished run, to be asked and never trained. Kept in a list, no module registers it: its weights stay in
-    its own checkpoint."""
-    return load_trained(place).encoder.requires_grad_(False)
+def load_frozen(run: str) -> Frozen:
+    """The encoder of a finished run, to be asked and never trained.
+
+    On the CPU, where what is fitted before the first step is the same in every process; it follows the batches from there.
+    """
+    trained = load_trained(run, device="cpu")
+    weights = str(trained.manifest["files"][checkpoint.WEIGHTS])
+    return Frozen(run, trained.recipe.domain, trained.spec, trained.encoder.requires_grad_(False), weights)
 
 
 def fit_of(place: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
@@ -12,14 +12,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from manyviews.batch import Batch
 from manyviews.encoder import Encoder
 from manyviews.engine.learner import Learner, Step
 from manyviews.engine.schedules import momentum
 from manyviews.errors import keyed
+from manyviews.layout import Layout
 from manyviews.objective import Branch, Loss, Objective, Unit
 from manyviews.recipe.model import Teacher
 from manyviews.traits import Trait
-from manyviews.view import ViewGenerator
+from manyviews.view import View, ViewGenerator
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,18 @@ class Term(nn.Module):
         width = encoder.pooled_width if unit == "sample" else encoder.width
         self.views, self.objective, self.weight, self.key = part.views, part.objective, part.weight, part.key
         self.views.bind(encoder.layout)
+        self.objective.unit = unit
         with keyed(part.key):
             self.head = part.objective.head(encoder, width)
             self.predictor = part.objective.predictor(encoder, width)
+        self.views_key = part.key.removesuffix("objective") + "views"
         self.taught = Trait.TEACHER in part.objective.needs
+
+    def shown(self, encoder: Encoder, batch: Batch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
+        """The views of a batch, with what the objective itself asks about it."""
+        views: tuple[View, ...] = self.views(batch, layout, generator)
+        answer = self.objective.answer(encoder, batch, layout)
+        return views if answer is None else tuple(replace(view, target=answer) for view in views)
 
 
 class Model(Learner):
@@ -84,7 +94,7 @@ class Model(Learner):
         """The weighted sum of the terms' losses. What they report is noted, by the term's number if there are several."""
         with torch.no_grad():
             layout = self.encoder.layout(step.batch)
-            views = [term.views(step.batch, layout, step.generator) for term in self.each_term]
+            views = [term.shown(self.encoder, step.batch, layout, step.generator) for term in self.each_term]
         losses: list[Loss] = [
             term.objective(seen, student, teacher, step.generator)
             for term, seen, student, teacher in zip(self.each_term, views, self._students, self._teachers, strict=True)

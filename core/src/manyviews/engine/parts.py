@@ -90,6 +90,10 @@ def build_terms(recipe: Recipe, spec: Spec | None) -> list[Part]:
             if spec is not None or not takes_spec(views.load()):
                 made = cast(ViewGenerator, build(views, term.views.parameters, key=f"{prefix}views", spec=spec))
                 parts.append(Part(made, loss, term.weight, f"{prefix}objective"))
+            for key, frozen in ((f"{prefix}objective.run", loss.frozen), (f"{prefix}views.run", made.frozen)):
+                if spec is not None and frozen is not None:
+                    with keyed(key):
+                        frozen.check(recipe.domain, spec)
             _check_fit(recipe, facts_of(objective.name, "objective", loss), facts_of(views.name, "views", made), prefix)
     return parts
 

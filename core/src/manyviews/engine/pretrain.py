@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from manyviews import distributed
 from manyviews.curate.keep import read_keep
 from manyviews.engine import checkpoint
+from manyviews.engine.asked import refuse_changed, weights_asked
 from manyviews.engine.best import Best, Verdict
 from manyviews.engine.elsewhere import elsewhere, refuse_all_but_places, refuse_another
 from manyviews.engine.load import RECIPE, SPEC
@@ -229,7 +230,8 @@ class _Pretraining:
         return "on" if self.best is None else self.best.look(step, readings)
 
     def state(self) -> dict[str, Any]:
-        return {} if self.best is None else {"best": self.best.state()}
+        model = cast(Model, self.trainer.plain)
+        return {"asked": weights_asked(model), **({} if self.best is None else {"best": self.best.state()})}
 
     def ended(self, step: int, log: Log) -> None:
         """Nothing more: the last step is evaluated as any other."""
@@ -299,7 +301,7 @@ def _rehearse(recipe: Recipe, source: Source, order: Order, model: Model) -> Non
             "take more samples, or `unit: token` where the sample has many"
         )
     for term in model.each_term:
-        with keyed(term.key.removesuffix("objective") + "views"):
+        with keyed(term.views_key):
             for share in (0.0, *term.views.turns):
                 term.views.progress(share)
                 term.views(batch, layout, torch.Generator().manual_seed(0))
@@ -309,13 +311,14 @@ def prepare(source: Source, order: Order, model: Model) -> None:
     """What objectives fit on the training data before the first step. A resumed run has it in its checkpoint."""
     for term in model.each_term:
         batches = (source.batch(index) for index in order.batches(0, order.per_epoch))
-        with evaluating(model.encoder):
+        with evaluating(model.encoder), keyed(term.key):
             term.objective.prepare(model.encoder, batches)
 
 
 def _restore(trainer: Trainer, best: Best | None, folder: Path) -> None:
     trainer.load(folder)
     state = checkpoint.read_trainer(folder)
+    refuse_changed(cast(Model, trainer.plain), state.get("asked", {}))
     trainer.restore(state)
     if best is not None:
         best.restore(state["best"])

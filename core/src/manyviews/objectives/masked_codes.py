@@ -23,18 +23,16 @@ from manyviews.batch import Batch
 from manyviews.encoder import Encoder
 from manyviews.encoding import Encoding
 from manyviews.errors import UserError
+from manyviews.frozen import Frozen
+from manyviews.layout import Layout
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
 from manyviews.objective import Branch, Loss, Objective
+from manyviews.objectives.clusters import k_means, nearest, refuse_other_tokens
 from manyviews.objectives.shared import asking, average, exact, full, perplexity, question
 from manyviews.objectives.topics import Topics, code_counts
 from manyviews.traits import Trait
 from manyviews.view import View
-
-
-def nearest(tokens: Float[Tensor, "tokens channels"], centroids: Float[Tensor, "codes channels"]) -> Int[Tensor, "tokens"]:
-    """The code of each token: its nearest centroid. |x - c|² without |x|², which is the same for all codes."""
-    return (centroids.square().sum(1) - 2 * tokens @ centroids.T).argmin(1)
 
 
 def cosine_logits(
@@ -108,15 +106,14 @@ class MaskedCodes(Objective):
         if feature_weight:
             self.needs = self.needs | {Trait.LAYERS, Trait.LOCAL_TOKENS}
         self.centroids: Tensor
-        # In a list, a module is not registered: its weights stay in its own checkpoint.
-        self._labellers = [] if run is None else [_labeller(run, layer)]
-        if self._labellers:
+        if run is not None:
+            self.frozen = _labeller(run, layer)
             self.needs = self.needs - {Trait.TOKEN_TARGETS}
         elif layer is not None:
             raise UserError("masked_codes: `layer` is one of the encoder of a finished `run`; name that run too")
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module:
-        channels = self._labellers[0].width if self._labellers else encoder.target_channels
+        channels = encoder.target_channels if self.frozen is None else self.frozen.encoder.width
         if not channels:
             raise UserError(f"masked_codes needs raw content of tokens; {type(encoder).__name__} has none of these data")
         self.register_buffer("centroids", torch.zeros(self.codes, channels))
@@ -128,8 +125,6 @@ class MaskedCodes(Objective):
 
     def prepare(self, encoder: Encoder, batches: Iterator[Batch]) -> None:
         """Find the clusters on the first `fit_tokens` tokens of training batches (k-means in mini-batches, as published)."""
-        from sklearn.cluster import MiniBatchKMeans
-
         parts: list[np.ndarray] = []
         lengths: list[Lengths] = []
         while sum(map(len, parts)) < self.fit_tokens and (batch := next(batches, None)) is not None:
@@ -140,15 +135,7 @@ class MaskedCodes(Objective):
             raise UserError(
                 f"masked_codes: {self.codes} codes cannot be found on {len(tokens)} training tokens; set `codes` to fewer"
             )
-        found = MiniBatchKMeans(
-            self.codes,
-            batch_size=10_000,
-            n_init=20,
-            max_no_improvement=100,
-            reassignment_ratio=0.0,
-            random_state=self.fit_seed,
-        ).fit(tokens)
-        self.centroids.copy_(torch.from_numpy(found.cluster_centers_))
+        self.centroids.copy_(k_means(tokens, self.codes, self.fit_seed))
         if self.topics is not None:
             kind = self.centroids.dtype
             codes = [nearest(torch.from_numpy(part).to(kind), self.centroids) for part in parts]
@@ -161,31 +148,22 @@ class MaskedCodes(Objective):
     ) -> Float[Tensor, "asked channels"]:
         """What is clustered, of these tokens or of all; what is missing (NaN) counts as 0."""
         layout = encoder.layout(batch)
-        if not self._labellers:
+        if self.frozen is None:
             every = torch.arange(layout.lengths.total, device=layout.lengths.tensor.device)
             content = encoder.targets(batch, every if tokens is None else tokens)
         else:
-            content = self._described(batch, layout.lengths.total)
+            content = self._described(self.frozen, batch, layout)
             content = content if tokens is None else content[tokens]
         return content.to(self.centroids.dtype).nan_to_num()
 
-    def _described(self, batch: Batch, total: int) -> Float[Tensor, "tokens channels"]:
-        labeller = self._labellers[0]
-        device = self.centroids.device
-        if next(labeller.parameters()).device != device:
-            labeller.to(device)
-        view = View(batch, labeller.layout(batch), layers=self.layer is not None)
-        encoding = labeller(view)
-        if encoding.lengths.total != total:
-            raise UserError(
-                f"masked_codes: the encoder of `run` cuts a batch into {encoding.lengths.total} tokens, this one into {total}; "
-                "codes need encoders whose tokens are the same"
-            )
+    def _described(self, frozen: Frozen, batch: Batch, layout: Layout) -> Float[Tensor, "tokens channels"]:
+        cut, encoding = frozen(batch, layers=self.layer is not None)
+        refuse_other_tokens(frozen, cut, layout)
         if self.layer is None:
-            return encoding.tokens  # type: ignore[no-any-return]
+            return encoding.tokens
         if self.layer > len(encoding.layers):
             raise UserError(f"masked_codes: `layer` {self.layer} of an encoder of {len(encoding.layers)} layers")
-        return encoding.layers[self.layer - 1]  # type: ignore[no-any-return]
+        return encoding.layers[self.layer - 1]
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         return average([self._one(view, student) for view in asking(views, "masked_codes")])
@@ -214,11 +192,11 @@ class MaskedCodes(Objective):
         return Loss(value, metrics)
 
 
-def _labeller(run: str, layer: int | None) -> Encoder:
+def _labeller(run: str, layer: int | None) -> Frozen:
     """The encoder of a finished run, which must give layers where one is asked for."""
     from manyviews.engine.load import load_frozen  # the engine stands on objectives, not they on it
 
-    encoder = load_frozen(run)
-    if layer is not None and Trait.LAYERS not in encoder.offers:
-        raise UserError(f"masked_codes: {type(encoder).__name__} of {run} gives no layers; leave `layer` out")
-    return encoder
+    frozen = load_frozen(run)
+    if layer is not None and Trait.LAYERS not in frozen.encoder.offers:
+        raise UserError(f"masked_codes: {type(frozen.encoder).__name__} of {run} gives no layers; leave `layer` out")
+    return frozen

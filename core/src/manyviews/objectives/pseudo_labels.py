@@ -1,15 +1,14 @@
 """Learning from pseudo-labels that may be wrong: a margin softmax, a gate on the loss, and corrected labels.
 
 Second stage of cluster-aware DINO for speakers (Han, Chen & Qian 2024), in the form of DLG-LC (Han et al. 2022): units are
-classified by the cluster that an encoder pretrained before put them into. Labels whose loss lies above a dynamic gate are
-not believed; where the net itself is sure of another answer on the clip as it is, that answer takes their place.
+classified by the cluster that an encoder pretrained before puts them into. Labels whose loss lies above a dynamic gate are
+not believed; where the net itself is sure of another answer on the sample as it is, that answer takes their place.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
@@ -19,31 +18,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from manyviews import distributed
+from manyviews.batch import Batch, OwnBatch
 from manyviews.encoder import Encoder
-from manyviews.errors import UserError
+from manyviews.layout import Layout
 from manyviews.moving import taken
 from manyviews.nets.heads import Prototypes
 from manyviews.objective import Branch, Loss, Objective
+from manyviews.objectives.clusters import Clusters
 from manyviews.objectives.gate import LossGate
-from manyviews.objectives.shared import embed, exact, taught
+from manyviews.objectives.shared import embed, exact, perplexity, taught
 from manyviews.traits import Trait
 from manyviews.view import View
-
-
-@dataclass(frozen=True)
-class PseudoLabels:
-    """What nobody said and a clustering guessed: the target of views that carry it."""
-
-    labels: Int[Tensor, "units"]
-    """-1: none."""
-    classes: int
 
 
 def margin_logits(
     cosines: Float[Tensor, "*views units classes"], labels: Int[Tensor, "units"], scale: float, margin: float
 ) -> Float[Tensor, "*views units classes"]:
     """s cos(θ + m) at a unit's own class, s cos θ elsewhere (Deng et al. 2019, ArcFace, equation 3)."""
-    own = F.one_hot(labels.clamp(min=0), cosines.shape[-1]).bool()
+    own = F.one_hot(labels, cosines.shape[-1]).bool()
     limited = cosines.clamp(-1 + 1e-7, 1 - 1e-7)  # the angle has no finite slope at its ends
     moved = torch.cos(torch.acos(limited) + margin)
     # Beyond θ + m = π the cosine would rise again: there it goes on falling in a straight line, as published code has it.
@@ -55,9 +47,9 @@ def margin_logits(
 def label_losses(
     cosines: Float[Tensor, "views units classes"], labels: Int[Tensor, "units"], scale: float, margin: float
 ) -> Float[Tensor, "units"]:
-    """Cross-entropy of the margin softmax, mean over views; of units without a label (-1) it means nothing."""
+    """Cross-entropy of the margin softmax, mean over views."""
     logits = margin_logits(cosines, labels, scale, margin)
-    every = labels.clamp(min=0).repeat(len(cosines))
+    every = labels.repeat(len(cosines))
     return F.cross_entropy(logits.flatten(0, 1), every, reduction="none").reshape(len(cosines), -1).mean(0)
 
 
@@ -91,10 +83,16 @@ class Classifier(nn.Module):
 
 
 class PseudoLabelled(Objective):
-    """Margin softmax on pseudo-labels below the gate; corrected labels above it.
+    """Margin softmax on the clusters of units below the gate; corrected labels above it.
+
+    Clusters are found before the first step, of samples or, with `unit: token`, of tokens, and are part of every checkpoint.
+    Good ones are those of a finished `run`; those of raw content are as good as that.
 
     Args:
-        classes: Clusters that the pseudo-labels are of.
+        classes: Clusters; about as many as there are kinds of things, or more.
+        run: Folder of a finished run on these data in whose embedding clusters are found; null: in raw content.
+        fit_units: Units of training samples that clusters are found on.
+        fit_seed: Of the clustering.
         scale: Of the cosines.
         margin: Angle by which a unit's own class must win, in radians.
         window: Losses that the gate is fitted on: those of about an epoch.
@@ -104,15 +102,18 @@ class PseudoLabelled(Objective):
         correction_weight: Of the loss of corrected labels.
     """
 
-    needs = frozenset({Trait.SEVERAL_VIEWS, Trait.PRETEXT_TARGET})
-    target = PseudoLabels
-    across = "mean over the labelled units of all processes, which share one gate"
+    needs = frozenset({Trait.SEVERAL_VIEWS, Trait.TOKEN_TARGETS})
+    across = "mean over the units of all processes, which share clusters and gate"
     batches: Tensor
+    clusters: Clusters
 
     def __init__(
         self,
         *,
-        classes: Annotated[PositiveInt, Field(ge=2)] = 1000,
+        classes: Annotated[PositiveInt, Field(ge=2)] = 100,
+        run: str | None = None,
+        fit_units: PositiveInt = 20_000,
+        fit_seed: NonNegativeInt = 0,
         scale: PositiveFloat = 30.0,
         margin: Annotated[float, Field(ge=0, lt=1.5)] = 0.2,
         window: PositiveInt = 8192,
@@ -122,39 +123,44 @@ class PseudoLabelled(Objective):
         correction_weight: NonNegativeFloat = 1.0,
     ) -> None:
         super().__init__()
-        self.classes, self.scale, self.margin = classes, scale, margin
+        self.classes, self.fit_units, self.fit_seed = classes, fit_units, fit_seed
+        self.scale, self.margin = scale, margin
         self.warmup_batches, self.sure, self.sharpen, self.correction_weight = warmup_batches, sure, sharpen, correction_weight
         self.gate = LossGate(window)
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+        if run is not None:
+            from manyviews.engine.load import load_frozen  # the engine stands on objectives, not they on it
+
+            self.frozen = load_frozen(run)
+            self.needs = self.needs - {Trait.TOKEN_TARGETS}
 
     def predictor(self, encoder: Encoder, width: int) -> nn.Module:
+        self.clusters = Clusters(self.classes, self.unit, encoder, self.frozen)
         return Classifier(width, self.classes)
+
+    def prepare(self, encoder: Encoder, batches: Iterator[Batch]) -> None:
+        """Find the clusters on the first `fit_units` units of training batches."""
+        self.clusters.fit(encoder, batches, self.fit_units, self.fit_seed)
+
+    def answer(self, encoder: Encoder, batch: OwnBatch, layout: Layout) -> Int[Tensor, "units"]:
+        """The cluster of each unit."""
+        return self.clusters(encoder, batch, layout)  # type: ignore[no-any-return]
 
     def forward(self, views: tuple[View, ...], student: Branch, teacher: Branch | None, generator: torch.Generator) -> Loss:
         assert student.predictor is not None
-        labels, seen = self._labels(views), taught(views, "pseudo_labels")
+        labels, seen = views[0].target, taught(views, "pseudo_labels")
         units = embed(views, student, "pseudo_labels")
         with exact(units):
             cosines = torch.stack([student.predictor(view) for view in units])
-            known = labels >= 0
             believed = label_losses(cosines, labels, self.scale, self.margin)
             sure, corrected = correction_losses(cosines, seen, self.scale, self.sharpen, self.sure)
             trusted = (believed.detach() <= self.gate.threshold()) | (self.batches < self.warmup_batches)
             instead = torch.where(sure, self.correction_weight * corrected, 0.0)
-            value = distributed.mean(torch.where(trusted, believed, instead), known)
+            value = distributed.mean(torch.where(trusted, believed, instead))
         if self.training:
-            self.gate.add(distributed.gather(torch.where(known, believed, torch.nan).detach()))
+            self.gate.add(distributed.gather(believed.detach()))
             self.batches.add_(1)
         share = {"believed": trusted, "corrected": ~trusted & sure}
-        metrics = {name: distributed.mean(where.to(believed.dtype), known).detach() for name, where in share.items()}
-        return Loss(value, metrics | {"gate": self.gate.threshold(), "label_loss": distributed.mean(believed, known).detach()})
-
-    def _labels(self, views: tuple[View, ...]) -> Int[Tensor, "units"]:
-        target = views[0].target
-        assert isinstance(target, PseudoLabels), "checked by its class before training"
-        if target.classes > self.classes:
-            raise UserError(
-                f"objective.classes: {self.classes} are fewer than the {target.classes} clusters of the data; "
-                f"set it to {target.classes}"
-            )
-        return target.labels
+        metrics = {name: distributed.mean(where.to(believed.dtype)).detach() for name, where in share.items()}
+        metrics |= {"gate": self.gate.threshold(), "label_loss": distributed.mean(believed).detach()}
+        return Loss(value, metrics | {"perplexity": perplexity(labels, self.classes)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,11 @@ class MatrixKit(Kit):
         moved = [name for name in before if not torch.equal(before[name], after[name])]
         assert len(moved) > len(before) / 2, "gradients do not reach the encoder: most of its weights are as they were"
         check_trained(trained)
+        if "run" in inspect.signature(case.objective.part.load()).parameters:
+            second = recipe_of(case, bench, tmp_path)
+            second["objective"] |= {"run": str(run.folder)}
+            told = losses(pretrain(load_recipe(second)))
+            assert all(math.isfinite(loss) for loss in told), f"asking a finished run, a loss is not finite: {told}"
 
 
 def settings(name: str, bench: Bench) -> dict[str, Any]:

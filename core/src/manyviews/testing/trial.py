@@ -20,6 +20,7 @@ CORE_PARTS: Mapping[str, Overrides] = {
     "jepa": _NET,
     "masked_codes": {**_NET, "codes": 6, "out": 8},
     "masked_reconstruction": _NET,
+    "pseudo_labels": {"classes": 4, "window": 32, "warmup_batches": 2},
     "random_codes": {**_NET, "codes": 12, "code_width": 4},
 }
 """The core's own components, made small for every domain."""

@@ -10,6 +10,11 @@ from manyviews.source import Spec
 class GraphSpec(Spec):
     """Fitted on the graphs trained on; new graphs are read as it says."""
 
+    alike = (
+        *("channels", "features", "normalize", "mean", "scale", "labels", "attributes", "max_degree", "node_types"),
+        *("edge_channels", "edge_attributes", "edge_labels", "edge_types", "undirected", "self_loops"),
+        *("place_kind", "place_channels", "paths"),
+    )
     channels: int
     """Features of a node, as the encoder is given them."""
     features: Literal["given", "one_hot", "degree", "constant"] = "given"

@@ -32,6 +32,8 @@ class Intensity(BaseModel):
 class VolumeSpec(Spec):
     """How volumes are read; new ones are read as it says."""
 
+    alike = ("axes", "channels", "spacing", "orientation", "intensity")
+
     crop: tuple[PositiveInt, ...]
     """Voxels of a crop along x, y, z; two numbers: slices."""
     channels: int

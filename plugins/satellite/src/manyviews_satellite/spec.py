@@ -56,6 +56,8 @@ class Windows(BaseModel):
 class TileSpec(Spec):
     """Fitted on valid pixels of training tiles only; new images are read as it says."""
 
+    alike = ("bands", "reading")  # encoders standardise by their own spec
+
     bands: tuple[Band, ...]
     mean: tuple[float, ...]
     """Of each band in physical units (stored number * scale + offset), over valid pixels."""

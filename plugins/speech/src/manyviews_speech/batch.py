@@ -33,9 +33,6 @@ class AudioBatch:
     """What reconstruction asks for where features were altered: the features before, NaN where nothing was altered."""
     speakers: Int[Tensor, "clips"] | None = None
     """A number for each clip's speaker where the data name them, -1 where they do not; for speaker-consistent views only."""
-    clusters: Int[Tensor, "clips"] | None = None
-    """A number for the cluster that each training clip was found in, where the source looked for clusters; -1 of others."""
-    cluster_count: int = 0
     others: AudioBatch | None = None
     """Another clip of each clip's speaker, where the source is asked for pairs."""
 

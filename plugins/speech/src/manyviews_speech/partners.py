@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from manyviews.errors import DataError
+from manyviews.objectives.clusters import k_means, nearest
 
 CHUNK = 2048
 """Clips whose similarities with all others are in memory at a time."""
@@ -80,15 +81,13 @@ class Neighbours:
 
 def clusters_of(vectors: Float[Tensor, "chosen width"], count: int, seed: int) -> Int[np.ndarray, "chosen"]:
     """k-means of directions: which cluster each clip is in (Han, Chen & Qian 2024, cluster-aware DINO)."""
-    from sklearn.cluster import KMeans
-
     if count > len(vectors):
         raise DataError(
             f"data.clusters: {count:,} clusters cannot be found among {len(vectors):,} training clips; set it lower"
         )
-    unit = F.normalize(vectors.double(), dim=1).numpy()
-    found: Int[np.ndarray, "chosen"] = KMeans(count, n_init=3, random_state=seed).fit_predict(unit)
-    return found.astype(np.int64)
+    unit = F.normalize(vectors.double(), dim=1)
+    found: Int[np.ndarray, "chosen"] = nearest(unit, k_means(unit.numpy(), count, seed)).numpy()
+    return found
 
 
 def centred(vectors: Float[Tensor, "clips width"], speakers: Int[Tensor, "clips"]) -> Float[Tensor, "clips width"]:

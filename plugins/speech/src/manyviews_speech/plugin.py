@@ -30,7 +30,6 @@ def manyviews_domain() -> Domain:
             },
             "views": {
                 "frame_views": "manyviews_speech.views.segments:FrameViews",
-                "labelled_segments": "manyviews_speech.views.segments:LabelledSegments",
                 "segments": "manyviews_speech.views.segments:Segments",
                 "spec_augment": "manyviews_speech.views.spec_augment:SpecAugment",
                 "tera": "manyviews_speech.views.tera:Tera",

@@ -69,7 +69,7 @@ class AudioSource(Source):
             those of `data.speaker`.
         partner_run: Folder of a finished run in whose embedding neighbours and clusters are found; null: in the spectrum of a
             clip's parts.
-        clusters: Clusters of the training clips, for `partner: cluster` and for views that carry pseudo-labels; null: none.
+        clusters: Clusters of the training clips, for `partner: cluster`; null: none.
         neighbours: Nearest clips that a neighbour is drawn from.
         pairs: For verification: a file of trials (`1 left right`, one a line), or `speaker` for pairs drawn by `data.speaker`.
         pair_count: Pairs drawn in each split, half of them of one speaker.
@@ -270,10 +270,7 @@ class AudioSource(Source):
         made = [part for _, part in clips if part is not None]
         waves = torch.cat([wave for wave, _ in clips]) if clips else torch.empty(0)
         features = torch.cat(made) if made else None
-        batch = AudioBatch(waves, Lengths.of(points), features, frames, speakers=torch.from_numpy(self._speakers[index]))
-        if self._clusters is None:
-            return batch
-        return replace(batch, clusters=torch.from_numpy(self._clustered[index]), cluster_count=self._clusters)
+        return AudioBatch(waves, Lengths.of(points), features, frames, speakers=torch.from_numpy(self._speakers[index]))
 
     @cached_property
     def _partners(self) -> Same | Neighbours:
@@ -281,15 +278,12 @@ class AudioSource(Source):
         train = np.flatnonzero(self._splits == "train")
         if self._partner == "neighbour":
             return Neighbours(train, self._described(train), self._speakers, self._neighbours)
-        return Same(train, self._speakers if self._partner == "speaker" else self._clustered)
-
-    @cached_property
-    def _clustered(self) -> Int[np.ndarray, "clips"]:
-        """The cluster of each training clip, -1 of the others."""
-        train, clusters = np.flatnonzero(self._splits == "train"), np.full(len(self), -1)
-        assert self._clusters is not None
+        if self._partner == "speaker":
+            return Same(train, self._speakers)
+        assert self._clusters is not None, "refused at the start"
+        clusters = np.full(len(self), -1)
         clusters[train] = clusters_of(self._described(train), self._clusters, self._seed)
-        return clusters
+        return Same(train, clusters)
 
     def _described(self, clips: Int[np.ndarray, "chosen"]) -> Float[Tensor, "chosen width"]:
         """Vectors in which clips are near one another: of a finished run, or the spectrum of their parts."""

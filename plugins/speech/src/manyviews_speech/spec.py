@@ -31,6 +31,8 @@ class FeatureSpec(BaseModel):
 class AudioSpec(Spec):
     """Fitted on training clips only; new sound is read as it says."""
 
+    alike = ("rate", "mono", "level", "trim", "features", "mean", "std")
+
     rate: int
     """Samples a second that every file is brought to."""
     mono: Literal["mean", "first", "refuse"] = "mean"

@@ -89,6 +89,8 @@ class CategoricalColumn(Spec):
 class TableSpec(Spec):
     """A table as its encoders see it: numeric tokens first, then categorical ones."""
 
+    alike = ("tokens", "numeric", "categorical")
+
     rows: int
     """Training rows that it was fitted on."""
     numeric: tuple[NumericColumn, ...]

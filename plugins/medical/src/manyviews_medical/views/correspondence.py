@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Float, Int
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from manyviews.errors import UserError
+from manyviews.frozen import Frozen
 from manyviews.layout import Layout
 from manyviews.moving import constant
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews_medical.batch import VolumeBatch
-from manyviews_medical.encoder import VolumeEncoder
-from manyviews_medical.spec import Crop, VolumeSpec
+from manyviews_medical.spec import Crop
 from manyviews_medical.views.boxes import Box, random_start, take
 from manyviews_medical.views.looks import Looks, changed
 from manyviews_medical.views.masked import hidden_blocks
 from manyviews_medical.views.moves import sides
-
-if TYPE_CHECKING:
-    from manyviews.engine.load import Trained
-
-ALIKE = ("axes", "channels", "spacing", "orientation", "intensity")
-"""What of the data an encoder must have been pretrained on alike."""
 
 
 def partners(volume: Int[Tensor, "samples"], generator: torch.Generator) -> Int[Tensor, "samples"]:
@@ -81,8 +74,6 @@ class Correspondence(ViewGenerator):
 
     def __init__(
         self,
-        spec: VolumeSpec,
-        /,
         *,
         run: str | None = None,
         size: Crop | None = None,
@@ -94,24 +85,22 @@ class Correspondence(ViewGenerator):
     ) -> None:
         super().__init__()
         self.size, self.tries, self.agree, self.share, self.block, self.looks = size, tries, agree, share, block, looks
-        self._frozen = []
         if run is not None:
-            from manyviews.engine.load import load_trained  # the engine stands on views, not they on it
+            from manyviews.engine.load import load_frozen  # the engine stands on views, not they on it
 
-            trained = load_trained(run)
-            refuse_foreign(trained, spec, run)
-            # In a list no module registers it: its weights stay in its own checkpoint.
-            self._frozen = [trained.encoder.requires_grad_(False)]
+            self.frozen = load_frozen(run)
 
     def forward(self, batch: VolumeBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
         whole, samples = batch.scaled(), len(batch)
         size = sides(self.size, whole.space) if self.size is not None else tuple(side // 2 for side in whole.space)
         numbers = torch.arange(samples, device=generator.device)
         partner = partners(numbers if batch.volume is None else batch.volume, generator)
-        tries = self.tries if self._frozen else 1
+        tries = self.tries if self.frozen else 1
         starts = random_start(whole.space, size, samples * tries, generator)
         starts = rearrange(starts, "(samples tries) axes -> samples tries axes", tries=tries)
-        here, there = (starts[:, 0], starts[:, 0]) if not self._frozen else self._found(whole, starts, partner, size)
+        here = there = starts[:, 0]
+        if self.frozen is not None:
+            here, there = self._found(self.frozen, whole, starts, partner, size)
         views = []
         for start, chosen in ((here, numbers), (there, partner)):
             box = Box(start, size)
@@ -122,21 +111,18 @@ class Correspondence(ViewGenerator):
             views.append(View(shown, own, hidden=hidden_blocks(own, self.share, self.block, generator)))
         return tuple(views)
 
-    @torch.no_grad()
     def _found(
         self,
+        frozen: Frozen,
         batch: VolumeBatch,
         starts: Int[Tensor, "samples tries axes"],
         partner: Int[Tensor, "samples"],
         size: tuple[int, ...],
     ) -> tuple[Int[Tensor, "samples axes"], Int[Tensor, "samples axes"]]:
         """Where the two crops of each sample begin."""
-        (encoder,), device = self._frozen, starts.device
-        if next(encoder.parameters()).device != device:
-            encoder.to(device)
-        layout = encoder.layout(batch)
+        device, (layout, encoding) = starts.device, frozen(batch)
         assert layout.grid is not None
-        tokens = encoder(View(batch, layout)).tokens.reshape(len(batch), -1, encoder.width).float()
+        tokens = encoding.tokens.reshape(len(batch), -1, frozen.encoder.width).float()
         grid, space = constant(layout.grid, device), constant(batch.space, device)
         patch, half = space // grid, constant([side // 2 for side in size], device)
         asked = (starts + half) // patch
@@ -145,31 +131,6 @@ class Correspondence(ViewGenerator):
         moved = starts + (_unflat(found, layout.grid) - asked) * patch
         there = moved[rows, pick].clamp(min=0).minimum(space - constant(size, device))
         return starts[rows, pick], there
-
-
-def refuse_foreign(trained: Trained, spec: VolumeSpec, run: str) -> None:
-    """An encoder that was pretrained on other data finds no places in these.
-
-    Raises:
-        UserError: It is of another domain, or its volumes were read in another way; says in which.
-    """
-    theirs = trained.spec
-    if not isinstance(theirs, VolumeSpec) or not isinstance(trained.encoder, VolumeEncoder):
-        raise UserError(f"views.run: {run} is a run of {trained.recipe.domain}; give one of medical, such as of medical/mae")
-    for name in ALIKE:
-        one, two = getattr(theirs, name), getattr(spec, name)
-        if one != two:
-            raise UserError(
-                f"views.run: {run} was pretrained on volumes of {name} {_said(one)}, and these are of {name} {_said(two)}; "
-                "give a run on data that are read alike"
-            )
-
-
-def _said(value: object) -> str:
-    """As a recipe has it."""
-    if isinstance(value, BaseModel):
-        return str(value.model_dump(mode="json"))
-    return "as in the files" if value is None else str(value)
 
 
 def _flat(cells: Int[Tensor, "*places axes"], grid: tuple[int, ...]) -> Int[Tensor, "*places"]:

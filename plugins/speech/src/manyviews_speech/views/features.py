@@ -10,7 +10,6 @@ from torch import Tensor
 
 from manyviews.errors import UserError
 from manyviews.lengths import Lengths
-from manyviews.objectives.pseudo_labels import PseudoLabels
 from manyviews_speech.batch import AudioBatch
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.spec import AudioSpec
@@ -46,19 +45,6 @@ def partner_of(batch: AudioBatch) -> AudioBatch:
             "views.partner: the batches hold no partners; set `data.partner: speaker` (with `data.speaker`) or `neighbour`"
         )
     return batch.others
-
-
-def pseudo_labels_of(batch: AudioBatch) -> PseudoLabels:
-    """The clusters of the clips.
-
-    Raises:
-        UserError: The source looked for none.
-    """
-    if batch.clusters is None:
-        raise UserError(
-            "speech/labelled_segments: the batches hold no clusters; set `data.clusters`, and `data.partner_run` for good ones"
-        )
-    return PseudoLabels(batch.clusters, batch.cluster_count)
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
-from manyviews.objectives.pseudo_labels import PseudoLabels
 from manyviews.traits import Trait
 from manyviews.view import View, ViewGenerator
 from manyviews.views.draws import host_uniform
@@ -27,7 +26,7 @@ from manyviews_speech.frontend import Frontend
 from manyviews_speech.spec import AudioSpec
 from manyviews_speech.views.bands import channel_bands, frame_bands
 from manyviews_speech.views.channels import channel_of
-from manyviews_speech.views.features import featured, frontend_of, partner_of, pseudo_labels_of
+from manyviews_speech.views.features import featured, frontend_of, partner_of
 
 Part = Annotated[float, Field(gt=0, le=1)]
 FRAMES_BANDED = 0.2
@@ -104,17 +103,6 @@ class Segments(ViewGenerator):
         band = channel_bands(len(frames), features.shape[1], self.bands, generator, features.device)[frames.owners()]
         stretch = frame_bands(frames, frames.longest, FRAMES_BANDED, generator)
         return replace(batch, features=features.masked_fill(band | stretch[:, None], 0.0))
-
-
-class LabelledSegments(Segments):
-    """Segments that carry the cluster of their clip as a pseudo-label; needs `data.clusters`."""
-
-    gives = Segments.gives | {Trait.PRETEXT_TARGET}
-    target = PseudoLabels
-
-    def forward(self, batch: AudioBatch, layout: Layout, generator: torch.Generator) -> tuple[View, ...]:
-        target = pseudo_labels_of(batch)
-        return tuple(replace(view, target=target) for view in super().forward(batch, layout, generator))
 
 
 class FrameViews(ViewGenerator):
