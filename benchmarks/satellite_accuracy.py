@@ -20,7 +20,9 @@ The key of a piece knows no device: baselines may be run on a CPU first, and a r
 `--methods` without a name runs the baselines alone.
 
 Speckle (`merlin`): single-look speckle is simulated over five bands of the upper part of a Landsat scene as the training set,
-and over the sixth band, near infrared, of the rest as the test: PSNR, SSIM, ratio image, ENL of the most homogeneous square.
+and over the sixth band, near infrared, of the rest as the test: PSNR, SSIM, ENL of the most homogeneous square, the ratio
+image's mean over all of the image and over that square, with the calibration by the ratio that training saw and without. On
+rows between those of training and test the training bands' ratio image says the same, for which no clean image is needed.
 Beside it the mean over a square of pixels, of the size that has the best PSNR on the test itself.
 
 Prints a Markdown table and, as its last line, one JSON object.
@@ -190,7 +192,6 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
 
     import manyviews as mv
     from manyviews.engine.load import load_trained
-    from manyviews_satellite.radar.despeckle import Despeckler
     from manyviews_satellite.radar.measures import enl, psnr, ratio_mean, ssim
     from manyviews_satellite.reading.options import Options
     from manyviews_satellite.reading.scenes import find_scenes
@@ -203,9 +204,13 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
         (folder / "train").mkdir()
         for number, band in enumerate(bands[[0, 1, 2, 4, 5]]):
             for draw in range(job["draws"]):
-                seed = 1000 * job["seed"] + 10 * number + draw
+                seed = 10_000 * job["seed"] + 1_000 * number + draw  # no two files share a draw
                 write_slc(folder / "train" / f"S1A_VV_{number}{draw}.tif", band[:TRAINED_ROWS] ** 2, seed)
-        clean = bands[3, TRAINED_ROWS:]
+        held = [
+            write_slc(folder / f"S1A_VV_held{number}.tif", band[TRAINED_ROWS:VALID_ROWS] ** 2, 555_000 + number)
+            for number, band in enumerate(bands[[0, 1, 2, 4, 5]])
+        ]
+        clean = bands[3, VALID_ROWS:]
         test = write_slc(folder / "S1A_VV_test.tif", clean**2, 777_000 + job["seed"])
         begun = time.process_time()
         run = mv.pretrain(
@@ -220,26 +225,65 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
         )  # fmt: skip
         seconds = time.process_time() - begun
         encoder = load_trained(run.folder, device=device).encoder
+        shown = [find_scenes(path, Options()).scenes[0] for path in held]
+        scores = {
+            f"ratio_valid{name}": ratio_of([despeckled(encoder, one, how) for one in shown]) for name, how in CALIBRATE.items()
+        }
         scene = find_scenes(test, Options()).scenes[0]
-        found = np.zeros_like(clean)
-        for (row, col, height, width), _, part in Despeckler(encoder).scene(scene):  # type: ignore[arg-type]
-            found[row : row + height, col : col + width] = part[0]
-        with rasterio.open(test) as file:
-            noisy = np.abs(file.read(1)).astype(np.float64)
+        scores |= parts_of(encoder, scene)
+        found = {name: despeckled(encoder, scene, how) for name, how in CALIBRATE.items()}
+    noisy = np.sqrt(found[""][0])
     row, col = homogeneous(clean)
     area = slice(row, row + SQUARE), slice(col, col + SQUARE)
-    amplitude = np.sqrt(found)
-    scores = {"ratio_mean": ratio_mean(noisy**2, found), "enl_clean": enl(clean[area] ** 2)}
+    scores["enl_clean"] = enl(clean[area] ** 2)
+    images = {"_noisy": noisy}
+    for name, (_, after) in found.items():
+        images[name] = np.sqrt(after)
+        scores[f"ratio_mean{name}"] = ratio_mean(noisy**2, after)
+        scores[f"ratio_square{name}"] = ratio_mean(noisy[area] ** 2, after[area])
     boxes = [np.sqrt(uniform_filter(noisy**2, size)) for size in (3, 5, 7, 9)]
-    box = max(boxes, key=lambda image: psnr(image, clean))
-    for name, image in (("_noisy", noisy), ("", amplitude), ("_box", box)):
+    images["_box"] = max(boxes, key=lambda image: psnr(image, clean))
+    for name, image in images.items():
         own = {"psnr": psnr(image, clean), "ssim": ssim(image, clean), "enl": enl(image[area] ** 2)}
         scores |= {f"{key}{name}": value for key, value in own.items()}
     return [{**{key: round(float(value), 4) for key, value in scores.items()}, "cpu_s": round(seconds)}]
 
 
-TRAINED_ROWS = 216
-"""Of 352: the rest is ground that no training band shows."""
+CALIBRATE = {"": True, "_uncalibrated": False}
+"""With the ratio that training saw, and without."""
+
+
+def despeckled(encoder: Any, scene: Any, calibrate: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Intensity of a scene's one band, as measured and despeckled."""
+    from manyviews_satellite.radar.despeckle import Despeckler
+
+    both = np.zeros((2, scene.grid.rows, scene.grid.cols))
+    for (row, col, height, width), before, after in Despeckler(encoder, calibrate=calibrate).scene(scene):
+        both[:, row : row + height, col : col + width] = before[0], after[0]
+    return both[0], both[1]
+
+
+def ratio_of(encoder: Any, scenes: Sequence[Any], calibrate: bool) -> float:
+    """Mean of the ratio images of several scenes."""
+    pairs = [despeckled(encoder, scene, calibrate) for scene in scenes]
+    return float(np.mean([np.mean(before / after) for before, after in pairs]))
+
+
+def parts_of(encoder: Any, scene: Any) -> dict[str, float]:
+    """Where the ratio comes from: the mean of 2 b^2 / R_a, which the likelihood brings to 1, and that of 2 a^2 / R_a, which is
+    below 1 as far as R_a follows a."""
+    from manyviews_satellite.radar.despeckle import Despeckler, batch_of
+
+    step = 2**encoder.pools
+    window = (0, 0, scene.grid.rows // step * step, scene.grid.cols // step * step)
+    told = Despeckler(encoder).parts(batch_of(scene, *scene.read(window)))
+    means = {"ratio_cross": [2 * part.other**2 / found for part, found in told]}
+    means["ratio_own"] = [2 * part.own**2 / found for part, found in told]
+    return {name: float(np.mean([float(value.double().mean()) for value in values])) for name, values in means.items()}
+
+
+TRAINED_ROWS, VALID_ROWS = 184, 216
+"""Of 352: ground up to the first is trained on, up to the second validated on, and the rest is tested on."""
 SQUARE = 24
 
 

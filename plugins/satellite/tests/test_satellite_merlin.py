@@ -17,9 +17,9 @@ from manyviews.engine.model import Model, Part, Step
 from manyviews.engine.pretrain import pretrain
 from manyviews.errors import UserError
 from manyviews_satellite.batch import TileBatch
-from manyviews_satellite.radar.despeckle import Despeckler, despeckle, main, windows_of
+from manyviews_satellite.radar.despeckle import Despeckler, batch_of, despeckle, main, windows_of
 from manyviews_satellite.radar.measures import enl, psnr, ratio_mean, ssim
-from manyviews_satellite.radar.merlin import Merlin, negative_log_likelihood, reflectivity
+from manyviews_satellite.radar.merlin import Merlin, negative_log_likelihood, ratio, reflectivity
 from manyviews_satellite.radar.parts import MerlinParts, OtherPart, centred
 from manyviews_satellite.reading.pixels import Window
 from manyviews_satellite.reading.scene import Scene
@@ -250,6 +250,48 @@ def test_each_window_is_read_once(radar: Path, tmp_path: Path, monkeypatch: pyte
 def in_windows(despeckler: Despeckler, scene: Scene, size: int) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
     for window in windows_of(scene.grid.rows, scene.grid.cols, size):
         yield window, *despeckler.beside(scene, window)
+
+
+def test_the_ratio_corrects_what_the_likelihood_gets_wrong_on_level_ground() -> None:
+    """Of N pixels' mean the likelihood makes N / (N - 2) times too much; times the ratio's mean, it is right on average."""
+    n, r = 10, 7.0
+    generator = torch.Generator().manual_seed(0)
+    a, b = math.sqrt(r / 2) * torch.randn(2, 200_000, n, generator=generator, dtype=torch.float64)
+    plain = [2 * part.square().mean(1) for part in (a, b)]
+    factor = float((2 * b[:, 0] ** 2 / plain[0]).mean())  # brings the mean of 2 b^2 / R_a to 1, as the likelihood does
+    scale = torch.linspace(1.0, 1.5, 1001, dtype=torch.float64)
+    losses = torch.stack([negative_log_likelihood(s * plain[0], b[:, 0]).mean() for s in scale])
+    assert float(scale[losses.argmin()]) == pytest.approx(n / (n - 2), rel=0.01)
+    assert factor == pytest.approx(n / (n - 2), rel=0.01)
+    found = [factor * part for part in plain]
+    seen = float(ratio([a[:, 0], b[:, 0]], found).mean())
+    assert seen == pytest.approx(1 - 2 / n, rel=0.01)
+    assert float(sum(found).mean()) / 2 == pytest.approx(r / (1 - 2 / n), rel=0.01)
+    assert float(sum(found).mean()) / 2 * seen == pytest.approx(r, rel=0.01)
+
+
+def test_the_ratio_of_training_is_kept_and_despeckling_multiplies_by_it(radar: Path, tmp_path: Path) -> None:
+    source = TileSource(path=str(radar), tile=16)
+    torch.manual_seed(0)
+    encoder = UNet(source.spec, channels=4, pools=1, width=4)
+    model = Model(encoder, [Part(MerlinParts(source.spec, centre=False), Merlin())], "token")
+    told: dict[str, torch.Tensor] = {}
+    step = Step(source.batch(np.arange(4)), torch.Generator(), told.update)
+    model(step)
+    (seen,) = [value for name, value in told.items() if name.endswith("ratio")]
+    assert_close(encoder.get_buffer("ratio"), 0.95 + 0.05 * seen.clamp(0.5, 2))
+    encoder.eval()
+    kept = encoder.get_buffer("ratio").clone()
+    model(step)
+    assert torch.equal(kept, encoder.get_buffer("ratio"))  # looked at, not trained
+    encoder.get_buffer("ratio").fill_(0.8)
+    scene, window = source.scenes[0], (0, 0, 64, 64)
+    worker = Despeckler(encoder, centre=False, margin=0)
+    parts = worker.parts(batch_of(scene, *scene.read(window)))
+    assert_close(parts[0][0].own, parts[1][0].other)
+    mean = torch.stack([found for _, found in parts]).mean(0).reshape(1, 64, 64).numpy()
+    assert np.allclose(worker(scene, window), 0.8 * mean, rtol=1e-4)
+    assert np.allclose(Despeckler(encoder, centre=False, margin=0, calibrate=False)(scene, window), mean, rtol=1e-4)
 
 
 def test_it_refuses_runs_of_other_recipes(radar: Path, tmp_path: Path) -> None:

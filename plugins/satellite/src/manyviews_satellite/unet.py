@@ -67,6 +67,7 @@ class UNet(Encoder):
         self.noise = nn.Linear(width, 1)
         """MERLIN's last layer: what is speckle in the scaled logarithm of a pixel."""
         nn.init.zeros_(self.noise.bias)
+        self.register_buffer("ratio", torch.ones(()))  # of speckled over despeckled intensity, as MERLIN's training saw it
 
     def layout(self, batch: TileBatch) -> Layout:
         rows, cols = batch.pixels.shape[-2:]

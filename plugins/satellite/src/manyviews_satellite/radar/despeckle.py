@@ -45,15 +45,21 @@ def windows_of(rows: int, cols: int, size: int) -> Iterator[Window]:
 class Despeckler:
     """A trained net at work on scenes.
 
+    The reflectivity is the mean of what is told from the real part and from the imaginary one, times the mean of the ratio
+    image that training saw (`radar.merlin.ratio`), which makes it right on average; `calibrate=False` leaves that out.
+
     Args:
         encoder: Trained by `satellite/merlin`.
         centre: Centre the spectrum of each window, as in training.
         window: Rows and columns despeckled at once; a multiple of 2^pools less the margins' is taken.
         margin: Pixels beyond a window that the net is shown, too.
+        calibrate: Multiply by the ratio that training saw.
     """
 
-    def __init__(self, encoder: UNet, *, centre: bool = True, window: int = WINDOW, margin: int = MARGIN) -> None:
-        self.encoder, self.window, self.margin = encoder.eval(), window, margin
+    def __init__(
+        self, encoder: UNet, *, centre: bool = True, window: int = WINDOW, margin: int = MARGIN, calibrate: bool = True
+    ) -> None:
+        self.encoder, self.window, self.margin, self.calibrate = encoder.eval(), window, margin, calibrate
         self.views = MerlinParts(encoder.spec, centre=centre)
         self.views.bind(encoder.layout)
 
@@ -68,25 +74,30 @@ class Despeckler:
         top, left = row - self.margin, col - self.margin
         rows, cols = (-(-(size + 2 * self.margin) // step) * step for size in (height, width))
         pixels, valid = scene.read((top, left, rows, cols))
-        found = self._intensity(_batch(scene, pixels, valid))
+        found = self._intensity(batch_of(scene, pixels, valid))
         inside = slice(self.margin, self.margin + height), slice(self.margin, self.margin + width)
         kept: np.ndarray = np.where(valid[inside], found[:, inside[0], inside[1]], np.nan)
         return _measured(scene, pixels[:, inside[0], inside[1]]), kept.astype(np.float32)
 
-    @torch.inference_mode()
     def _intensity(self, batch: TileBatch) -> Intensity:
-        """R = (R from the real part + R from the imaginary part) / 2."""
-        device = next(self.encoder.parameters()).device
-        moved = batch.to(device)
-        views = self.views(moved, self.encoder.layout(moved), torch.Generator(device))
-        found = torch.stack([self._one(view) for view in views]).mean(0)
+        """Of what the real part and the imaginary part tell."""
+        found = torch.stack([reflectivity for _, reflectivity in self.parts(batch)]).mean(0)
+        if self.calibrate:
+            found = found * self.encoder.get_buffer("ratio")
         numbers: np.ndarray = found.reshape(-1, *batch.pixels.shape[-2:]).cpu().numpy()
         return numbers
 
-    def _one(self, view: View) -> Tensor:
+    @torch.inference_mode()
+    def parts(self, batch: TileBatch) -> list[tuple[OtherPart, Float[Tensor, "pixels"]]]:
+        """Of each part in turn: what it and the other are, and the reflectivity that is told from it."""
+        device = next(self.encoder.parameters()).device
+        moved = batch.to(device)
+        return [self._one(view) for view in self.views(moved, self.encoder.layout(moved), torch.Generator(device))]
+
+    def _one(self, view: View) -> tuple[OtherPart, Tensor]:
         answer = view.target
         assert isinstance(answer, OtherPart)
-        return reflectivity(answer.own, self.encoder.noise(self.encoder(view).tokens).squeeze(1))
+        return answer, reflectivity(answer.own, self.encoder.noise(self.encoder(view).tokens).squeeze(1))
 
     def scene(self, scene: Scene) -> Iterator[tuple[Window, Intensity, Intensity]]:
         """All of a scene, window by window: where, as measured, despeckled."""
@@ -94,7 +105,8 @@ class Despeckler:
             yield window, *self.beside(scene, window)
 
 
-def _batch(scene: Scene, pixels: np.ndarray, valid: np.ndarray) -> TileBatch:
+def batch_of(scene: Scene, pixels: np.ndarray, valid: np.ndarray) -> TileBatch:
+    """A window of a scene as the encoder takes it."""
     scale = torch.tensor(scene.scaling[0], dtype=torch.float32)[None, None]
     return TileBatch(
         torch.from_numpy(pixels)[None, None],
@@ -108,7 +120,7 @@ def _batch(scene: Scene, pixels: np.ndarray, valid: np.ndarray) -> TileBatch:
 
 
 def despeckle(
-    run: Path, scene: str, output: Path, *, clean: Path | None = None, device: str = "auto"
+    run: Path, scene: str, output: Path, *, clean: Path | None = None, calibrate: bool = True, device: str = "auto"
 ) -> dict[str, dict[str, float]]:
     """A scene's amplitude without speckle, one band a polarisation, as a GeoTIFF on the scene's grid.
 
@@ -119,6 +131,7 @@ def despeckle(
         scene: A single-look complex image.
         output: Where the GeoTIFF goes.
         clean: A raster of the amplitude without speckle, a band for each polarisation, where it is known (simulations).
+        calibrate: See `Despeckler`.
         device: Where the net works.
 
     Raises:
@@ -144,7 +157,7 @@ def despeckle(
     beside = output.with_name(f".{output.name}.part")
     with rasterio.open(beside, "w", **profile) as file:
         file.descriptions = tuple(f"{name} amplitude, despeckled" for name in names)
-        for (row, col, height, width), before, after in Despeckler(encoder).scene(one):
+        for (row, col, height, width), before, after in Despeckler(encoder, calibrate=calibrate).scene(one):
             file.write(np.sqrt(after), window=rasterio.windows.Window(col, row, width, height))
             for judge, *pair in zip(judges.values(), before, after, strict=True):
                 judge.take(*pair)
@@ -183,10 +196,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("scene", help="a single-look complex image")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the GeoTIFF of amplitudes to be written")
     parser.add_argument("--clean", type=Path, help="the amplitude without speckle, where it is known: PSNR and SSIM are told")
+    parser.add_argument("--uncalibrated", action="store_true", help="as the paper has it: without the ratio that training saw")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args(words)
     try:
-        told = despeckle(given.run, given.scene, given.output, clean=given.clean, device=given.device)
+        told = despeckle(
+            given.run, given.scene, given.output, clean=given.clean, calibrate=not given.uncalibrated, device=given.device
+        )
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
