@@ -48,7 +48,7 @@ def ratio(
     such squares is N / (N - 2) on average, so R_a is that much too large, and so is its mean with R_b; the ratio image has mean
     1 - 2/N. Multiplied by it, the estimate is the mean of a^2 + b^2 over N pixels: its mean is R, and its ratio image's is 1.
     """
-    return sum(part.square() for part in parts) / (sum(reflectivities) / len(reflectivities))
+    return torch.stack(list(parts)).square().sum(0) / torch.stack(list(reflectivities)).mean(0)
 
 
 class Merlin(Objective):
