@@ -226,9 +226,7 @@ def merlin(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str, An
         seconds = time.process_time() - begun
         encoder = load_trained(run.folder, device=device).encoder
         shown = [find_scenes(path, Options()).scenes[0] for path in held]
-        scores = {
-            f"ratio_valid{name}": ratio_of([despeckled(encoder, one, how) for one in shown]) for name, how in CALIBRATE.items()
-        }
+        scores = {f"ratio_valid{name}": ratio_of(encoder, shown, how) for name, how in CALIBRATE.items()}
         scene = find_scenes(test, Options()).scenes[0]
         scores |= parts_of(encoder, scene)
         found = {name: despeckled(encoder, scene, how) for name, how in CALIBRATE.items()}
