@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,18 @@ class Case:
     name: str = ""
     """Of the file, where the source is not given the folder."""
     batch: int = 16
+    train: Mapping[str, Any] = field(default_factory=dict)
 
 
 CASES = {
-    "tables": Case(tables, "tabular/masked_values", {"memory": 0.005, "fit_rows": 20_000}, "pyarrow", batch=256),
+    "tables": Case(
+        tables,
+        "tabular/masked_values",
+        {"memory": 0.0, "fit_rows": 20_000, "cached_groups": 2},
+        "pyarrow",
+        batch=256,
+        train={"shuffle_blocks": 2},
+    ),
     "volumes": Case(volumes, "medical/mae", {"crop": 32, "crops": 4}, "nibabel"),
     "scenes": Case(scenes, "satellite/satmae", {"tile": 64, "memory": 0.02}, "rasterio"),
     "recordings": Case(recordings, "speech/tera", {"memory": 0.01}, "soundfile"),
@@ -114,6 +122,7 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     path = {"data.path": str(folder / "data" / case.name)}
     cache = {"data.cache": str(folder / "cache")} if name == "volumes" else {}
     train = {"train.batch_size": case.batch, "train.batch_total": None}
+    train |= {f"train.{key}": value for key, value in case.train.items()}
     recipe = load_recipe(case.recipe, {**path, **given, **cache, **train})
     __import__(case.needs)
     before, peak = anonymous(), Peak()

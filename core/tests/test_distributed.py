@@ -27,6 +27,7 @@ from manyviews.finetuning.prototypical import Prototypical
 from manyviews.finetuning.units import ClassAnswers, Classification, NumberAnswers, Regression
 from manyviews.lengths import Lengths
 from manyviews.mask import Mask
+from manyviews.nets.batch_norm import BatchNorm
 from manyviews.objective import Branch, Loss, Objective, Unit
 from manyviews.objectives.autoregression import Autoregression
 from manyviews.objectives.barlow_twins import BarlowTwins, Mixture
@@ -54,21 +55,21 @@ PREDICTOR = {"width": 8, "heads": 2, "depth": 1}
 CHECKS: dict[str, tuple[Callable[[], Objective], Unit]] = {
     "autoregression": (lambda: Autoregression(), "sample"),
     "autoregression of numbers": (lambda: Autoregression(loss="mse", ahead=3), "sample"),
-    "ntxent": (lambda: NTXent(hidden=8, out=6, norm="layer"), "sample"),
+    "ntxent": (lambda: NTXent(hidden=8, out=6), "sample"),
     "ntxent of tokens": (lambda: NTXent(hidden=8, out=6, norm="layer"), "token"),
     "dcl": (lambda: NTXent(hidden=8, out=6, norm="none", decoupled=True), "sample"),
-    "vicreg": (lambda: VICReg(hidden=8, norm="layer"), "sample"),
+    "vicreg": (lambda: VICReg(hidden=8), "sample"),
     "vicreg of tokens": (lambda: VICReg(hidden=8, norm="none"), "token"),
-    "barlow_twins": (lambda: BarlowTwins(hidden=8, norm="layer"), "sample"),
-    "barlow_twins mixed": (lambda: BarlowTwins(hidden=8, norm="layer", mixed_weight=5.0), "sample"),
-    "byol": (lambda: BYOL(hidden=8, out=6, norm="layer"), "sample"),
-    "byol of tokens": (lambda: BYOL(hidden=8, out=6, norm="layer"), "token"),
+    "barlow_twins": (lambda: BarlowTwins(hidden=8), "sample"),
+    "barlow_twins mixed": (lambda: BarlowTwins(hidden=8, mixed_weight=5.0), "sample"),
+    "byol": (lambda: BYOL(hidden=8, out=6), "sample"),
+    "byol of tokens": (lambda: BYOL(hidden=8, out=6), "token"),
     "cca_ssg": (lambda: CCASSG(decorrelation_weight=0.1), "sample"),
     "cca_ssg of tokens": (lambda: CCASSG(), "token"),
     "dino": (lambda: DINO(hidden=8, bottleneck=4, out=16), "sample"),
     "dino of tokens": (lambda: DINO(hidden=8, bottleneck=4, out=16), "token"),
-    "lejepa": (lambda: LeJEPA(hidden=8, out=6, slices=16, norm="layer"), "sample"),
-    "lejepa of tokens": (lambda: LeJEPA(hidden=8, out=6, slices=16, norm="layer"), "token"),
+    "lejepa": (lambda: LeJEPA(hidden=8, out=6, slices=16), "sample"),
+    "lejepa of tokens": (lambda: LeJEPA(hidden=8, out=6, slices=16), "token"),
     "jepa": (lambda: JEPA(**PREDICTOR), "sample"),
     "jepa together": (lambda: JEPA(predict="together", loss="mse", **PREDICTOR), "sample"),
     "jepa vicreg": (lambda: JEPA(regularizer="vicreg", **PREDICTOR), "sample"),
@@ -263,8 +264,41 @@ def check_primitives(number: int) -> None:
     assert distributed.broadcast(torch.tensor([float(number)])).tolist() == [0.0]
 
 
+UNITS = (3, 6)
+"""Of each process, to be normalised together; then none of the first's."""
+
+
+def check_batch_norm(number: int) -> None:
+    """Answers, gradients and running statistics are those of PyTorch's on the joined units."""
+    generator = torch.Generator().manual_seed(3)
+    everything = 5 + torch.randn(9, 4, dtype=torch.float64, generator=generator)
+    wanted = torch.randn(9, 4, dtype=torch.float64, generator=generator)
+    closely = {"rtol": 1e-10, "atol": 1e-10}
+    for units in (UNITS, (0, 9)):
+        whole, shared = nn.BatchNorm1d(4).double(), BatchNorm(4).double()
+        for norm in (whole, shared):
+            nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(4))
+        joined = everything.clone().requires_grad_()
+        answer = whole(joined)
+        (answer * wanted).sum().backward()
+        here = slice(0, units[0]) if number == 0 else slice(units[0], 9)
+        own = everything[here].clone().requires_grad_()
+        out = shared(own)
+        (out * wanted[here]).sum().backward()
+        assert_close(out, answer[here], **closely)
+        assert_close(own.grad, joined.grad[here], **closely)
+        for name in ("weight", "bias"):
+            assert_close(2 * averaged(getattr(shared, name).grad), getattr(whole, name).grad, **closely)
+        assert_close(dict(shared.named_buffers()), dict(whole.named_buffers()), **closely)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert BatchNorm(4)(everything[here].bfloat16()).dtype == torch.bfloat16
+    quiet = BatchNorm(4).eval()
+    if number == 0:  # one process alone: in eval mode nobody waits for the others
+        assert_close(quiet(everything.float()), nn.BatchNorm1d(4).eval()(everything.float()))
+
+
 def check_one_unit_each() -> None:
-    """One unit on each process is two in all, which is enough to compare."""
+    """One unit on each process is two in all, which is enough to compare and to normalise."""
     step = Step("ntxent")
     batch = ToyBatch(torch.randn(5, 3, dtype=torch.float64), Lengths.of([5]))
     view = View(batch, step.student.encoder.layout(batch))
@@ -290,6 +324,7 @@ def plainly(number: int, meeting: Path) -> None:
     assert_close(averaged(mine.value), maps.value, rtol=1e-10, atol=1e-10)
     assert_close(averaged(mine.gradients["scale"]), maps.gradients["scale"], rtol=1e-10, atol=1e-10)
     check_primitives(number)
+    check_batch_norm(number)
     check_one_unit_each()
     for name in CHECKS:
         check(name, number, expected[name])

@@ -29,11 +29,6 @@ def test_layer_norm_takes_one_unit() -> None:
     assert MLPHead(8, hidden=6, out=5, norm="layer")(torch.randn(1, 8)).isfinite().all()
 
 
-def test_batch_norms_can_be_exchanged_for_those_across_processes() -> None:
-    converted = nn.SyncBatchNorm.convert_sync_batchnorm(MLPHead(8, hidden=6, out=5))
-    assert any(isinstance(layer, nn.SyncBatchNorm) for layer in converted.layers)
-
-
 def test_prototypes_are_cosines() -> None:
     prototypes, units = Prototypes(6, 9).double(), torch.randn(4, 6, dtype=torch.float64)
     expected = [[float(u @ w / u.norm() / w.norm()) for w in prototypes.weight.detach()] for u in units]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from manyviews.cli.main import run
+from manyviews.engine.run import Run
 from manyviews.errors import UserError
 from manyviews.evaluate.embed import Form
 from manyviews.export.export import embeddings, export, writer_for
-from manyviews.ray_cluster import embeddings_on_ray
+from manyviews.ray_cluster import connect, embeddings_on_ray
 from manyviews.recipe.load import load_recipe, to_yaml
 from manyviews.testing.fixtures import TOY
 from manyviews.testing.toy import ToyEncoder, ToySource
@@ -53,12 +54,41 @@ def test_what_is_wrong_with_the_data_is_said_as_by_one_process(cluster: None) ->
         list(embeddings_on_ray(encoder, source, "pooled", 8)(np.arange(40)))
 
 
-def test_a_sweep_runs_all_trials(cluster: None, tmp_path: Path, capsys: Any) -> None:
+def test_a_cluster_that_does_not_start_is_said_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(**options: Any) -> None:
+        raise Exception("The current node timed out\nfor a reason")
+
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(UserError, match=r"cannot be reached \(The current node timed out\)\n.*ray start --head"):
+        connect()
+
+
+def test_a_sweep_has_the_values_of_a_local_one(cluster: None, tmp_path: Path) -> None:
     recipe = tmp_path / "toy.yaml"
-    train = TOY["train"] | {"steps": 2, "device": "cpu"}  # type: ignore[operator]
-    recipe.write_text(to_yaml(load_recipe({**TOY, "train": train})))
-    words = [str(recipe), "train.seed=0,1", "optim.lr=0.01,0.001", "--folder", str(tmp_path / "sweeps"), "--workers", "2"]
-    assert run(["sweep", *words, "--engine", "ray"]) == 0
-    (sweep,) = (tmp_path / "sweeps").iterdir()
-    runs = [json.loads(path.read_text()) for path in sweep.glob("*/run.json")]
-    assert [run["status"] for run in runs] == ["FINISHED"] * 4
+    train = TOY["train"] | {"steps": 4, "log_every": 1, "device": "cpu"}  # type: ignore[operator]
+    recipe.write_text(to_yaml(load_recipe({**TOY, "train": train, "evaluate": [{"task": "knn"}]})))
+    found = {}
+    for engine in ("local", "ray"):
+        folder = tmp_path / engine
+        words = [str(recipe), "train.seed=0,1", "optim.lr=0.01,0.001", "--folder", str(folder), "--workers", "2"]
+        assert run(["sweep", *words, "--engine", engine]) == 0
+        (sweep,) = folder.iterdir()
+        found[engine] = readings(sweep)
+    assert len(found["ray"]) == 4
+    assert found["ray"] == found["local"]
+
+
+def readings(sweep: Path) -> dict[tuple[int, float], dict[str, list[float]]]:
+    """Losses and scores of each trial, by its seed and rate; nothing of how long they took."""
+    read = {}
+    for folder in sorted(path.parent for path in sweep.glob("*/run.json")):
+        assert json.loads((folder / "run.json").read_text())["status"] == "FINISHED"
+        recipe, values = load_recipe(str(folder / "recipe.yaml")), defaultdict[str, list[float]](list)
+        for entry in Run.at(folder).metrics():
+            for name, value in entry.metrics.items():
+                if name == "train/loss" or name.startswith("eval/"):
+                    values[name].append(value)
+        assert len(values["train/loss"]) == 4
+        assert any(name.startswith("eval/") for name in values)
+        read[recipe.train.seed, recipe.optim.lr] = dict(values)
+    return read

@@ -38,7 +38,7 @@ def connect() -> Any:
     """The `ray` module, on the cluster that is there (`RAY_ADDRESS`, or one on this machine), else on one of its own.
 
     Raises:
-        UserError: Ray is not installed, or the cluster does not answer.
+        UserError: Ray is not installed, or the cluster does not answer or start.
     """
     try:
         ray: Any = importlib.import_module("ray")  # no stubs, and not everywhere
@@ -46,8 +46,11 @@ def connect() -> Any:
         raise UserError("--engine ray: Ray is not installed; pip install 'manyviews[ray]'") from None
     try:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"--engine ray: the cluster cannot be reached ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # a node of one's own that is late raises no kind of its own
+        raise UserError(
+            f"--engine ray: the cluster cannot be reached ({str(error).splitlines()[0]})\n"
+            "Ray gives a node that it starts here 30 seconds; on a busy machine start one before: ray start --head"
+        ) from error
     return ray
 
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from manyviews.batch import Batch, Labelled
 from manyviews.errors import DataError
 from manyviews.events import Events
+from manyviews.subset import Subset
 
 Split = Literal["train", "valid", "test"]
 FILE, NAME = "file", "name"
@@ -126,6 +127,11 @@ class Source(ABC):
     def splits(self) -> Shaped[np.ndarray, "samples"]:
         """`train`, `valid` or `test` for every sample. Pretraining reads `train` alone."""
         return np.full(len(self), "train")
+
+    def subset(self, split: Split) -> Subset:
+        """The samples of a split, which is what runs read by. A source of very many samples overrides it, so that no text
+        of each of them need be there; it says the same as `splits`."""
+        return Subset(len(self), self.splits() == split)
 
     def labels(self) -> Labels | None:
         """What probes predict; None for unlabelled data. Never seen in pretraining."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped, UInt8
 
 from manyviews.errors import DataError
+from manyviews.shuffle import AT_ONCE, Permutation
+from manyviews.subset import Subset
 
 NAMES = ("train", "valid", "test")
 VALID_SHARE = 0.1
 """Part of the training samples that validates where none are named."""
+
+
+TRAIN: Final = NAMES.index("train")
+Codes = UInt8[np.ndarray, "samples"]
+"""Splits by their number in `NAMES`: a byte each, where text takes twenty."""
 
 
 def draw_splits(
@@ -22,20 +30,45 @@ def draw_splits(
     seed: int,
 ) -> Shaped[np.ndarray, "samples"]:
     """Moves shares of the training samples to other splits: whole groups where there are any, else evenly from each stratum."""
-    splits = splits.copy()
-    train = np.flatnonzero(splits == "train")
-    owners = strata if groups is None else np.unique(groups, return_inverse=True)[1]
-    random = np.random.default_rng(seed)
-    units = [train] if groups is not None else [train[owners[train] == stratum] for stratum in np.unique(owners[train])]
-    for unit in units:
-        order = random.permutation(len(unit)) if groups is None else _by_group(owners[unit], random)
-        start = 0
-        for name, share in shares.items():
-            stop = start + round(share * len(unit))
-            stop = stop if groups is None else _group_end(owners[unit][order], stop)
-            splits[unit[order[start:stop]]] = name
-            start = stop
-    return splits
+    train = splits == "train"
+    return np.where(train, np.array(NAMES)[draw_codes(train, shares, strata, groups, seed)], splits)
+
+
+def draw_codes(
+    train: Bool[np.ndarray, "samples"],
+    shares: Mapping[str, float],
+    strata: Int[np.ndarray, "samples"],
+    groups: Shaped[np.ndarray, "samples"] | None,
+    seed: int,
+) -> Codes:
+    """What `draw_splits` makes of the training samples, as codes; without groups in next to no further memory."""
+    codes, random = np.full(len(train), TRAIN, np.uint8), np.random.default_rng(seed)
+    if groups is None:
+        for stratum in np.unique(strata[train]):
+            unit = Subset(len(train), train & (strata == stratum))
+            _share_out(codes, unit, Permutation(len(unit), random), shares)
+        return codes
+    owners = np.unique(groups, return_inverse=True)[1][train]
+    order = _by_group(owners, random)
+    _share_out(codes, Subset(len(train), train), order, shares, owners[order])
+    return codes
+
+
+def _share_out(
+    codes: Codes,
+    unit: Subset,
+    order: Permutation | Int[np.ndarray, "unit"],
+    shares: Mapping[str, float],
+    owners: Int[np.ndarray, "unit"] | None = None,
+) -> None:
+    """The first so many of an order to each split, to the end of a group where there are owners."""
+    start = 0
+    for name, share in shares.items():
+        stop = start + round(share * len(unit))
+        stop = stop if owners is None else _group_end(owners, stop)
+        for first in range(start, stop, AT_ONCE):
+            codes[unit[order[np.arange(first, min(first + AT_ONCE, stop))]]] = NAMES.index(name)
+        start = stop
 
 
 def _by_group(owners: Int[np.ndarray, "samples"], random: np.random.Generator) -> Int[np.ndarray, "samples"]:

@@ -43,7 +43,7 @@ def curate(
     if measure not in MEASURES:
         raise UserError(f"measure {measure!r} is none of {', '.join(MEASURES)}")
     kind, source = MEASURES[measure], build_source(recipe)
-    samples = np.flatnonzero(source.splits() == "train")
+    samples = source.subset("train").numbers()
     groups = source.groups()
     if within == "group" and groups is None:
         raise UserError(f"{type(source).__name__} knows no groups; compare all samples: --within all")

@@ -20,20 +20,23 @@ from manyviews.batch import Batch
 from manyviews.engine.packing import pack
 from manyviews.engine.prefetch import ahead
 from manyviews.errors import DataError, UserError, keyed
+from manyviews.shuffle import AT_ONCE, BlockwisePermutation, Permutation, blocks_of
 from manyviews.source import Source
+from manyviews.subset import Subset
 
 
 @dataclass(frozen=True)
 class Order:
     """The endless sequence of training batches.
 
-    Each epoch is a permutation of `samples`; a last, smaller batch is left out. With `blocks` (sizes of stored blocks)
-    the blocks are shuffled, and their samples among `window` blocks at a time, so that each block is read once. With
-    `cap`, batches hold `batch_size` samples at most and those whose `sizes` fit (see `packing`): epochs then differ in
-    their number of batches.
+    Each epoch is a permutation of `samples`, of which no more is held than a stretch of batches; a last, smaller batch is
+    left out. With `blocks` (sizes of stored blocks) the blocks are shuffled, and their samples among `window` blocks at a
+    time, so that each block is read once. With `cap`, batches hold `batch_size` samples at most and those whose `sizes` fit
+    (see `packing`): epochs then differ in their number of batches, and one is held as a whole.
     """
 
-    samples: Int[np.ndarray, "samples"]
+    samples: Int[np.ndarray, "samples"] | Subset
+    """In ascending order where there are blocks."""
     batch_size: int
     seed: int
     rank: int = 0
@@ -88,32 +91,29 @@ class Order:
     def _packed(self, epoch: int) -> list[Int[np.ndarray, "batch"]]:
         assert self.sizes is not None
         assert self.cap is not None
-        order = self._epoch(epoch)
-        sizes = self.sizes[np.searchsorted(self.samples, order)]
-        return pack(order, sizes, self.batch_size, self.cap, np.random.default_rng([self.seed, epoch, 1]), self.world)
+        order = self._epoch(epoch)[np.arange(len(self.samples))]
+        batches = pack(
+            order, self.sizes[order], self.batch_size, self.cap, np.random.default_rng([self.seed, epoch, 1]), self.world
+        )
+        return [self.samples[places] for places in batches]
 
     def _fixed(self, start: int, stop: int) -> Iterator[Int[np.ndarray, "batch"]]:
-        epoch, order = -1, self.samples
-        for number in range(start, stop):
-            if number // self.per_epoch != epoch:
-                epoch = number // self.per_epoch
-                order = self._epoch(epoch)
-            first = (number % self.per_epoch) * self.batch_size * self.world
-            yield order[first + self.rank : first + self.batch_size * self.world : self.world]
+        """Of an epoch's permutation a stretch is computed at a time."""
+        everyone, together = self.batch_size * self.world, max(AT_ONCE // self.batch_size, 1)
+        for epoch in range(start // self.per_epoch, -(-stop // self.per_epoch)):
+            order, before = self._epoch(epoch), epoch * self.per_epoch
+            end = min(stop - before, self.per_epoch)
+            for first in range(max(start - before, 0), end, together):
+                last = min(first + together, end)
+                places = np.arange(first * everyone + self.rank, last * everyone, self.world)
+                yield from self.samples[order[places]].reshape(-1, self.batch_size)
 
-    def _epoch(self, epoch: int) -> Int[np.ndarray, "samples"]:
-        rng = np.random.default_rng([self.seed, epoch])
+    def _epoch(self, epoch: int) -> Permutation | BlockwisePermutation:
+        """Of the places of `samples`."""
+        seeds = [self.seed, epoch]
         if self.blocks is None:
-            return rng.permutation(self.samples)
-        edges = np.searchsorted(self.samples, np.cumsum([0, *self.blocks]))
-        order = rng.permutation(len(self.blocks))
-        windows = [order[i : i + self.window] for i in range(0, len(order), self.window)]
-        found, place = np.empty_like(self.samples), 0  # written part by part: joined, they would be there twice
-        for window in windows:
-            part = rng.permutation(np.concatenate([self.samples[edges[b] : edges[b + 1]] for b in window]))
-            found[place : place + len(part)] = part
-            place += len(part)
-        return found[:place]
+            return Permutation(len(self.samples), np.random.default_rng(seeds))
+        return BlockwisePermutation(blocks_of(self.samples, np.asarray(self.blocks)), self.window, seeds)
 
 
 Reader = Callable[[int, Int[np.ndarray, "batch"]], Batch]

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
@@ -248,9 +247,9 @@ def _name_left_out(tasks: Sequence[Planned], sets: Mapping[str | None, Source]) 
 def order_of(recipe: Recipe, source: Source) -> Order:
     """The order of the training samples, as the first process has it."""
     train = recipe.train
-    chosen = np.flatnonzero(source.splits() == "train")
+    chosen = source.subset("train")
     if train.keep is not None:
-        chosen = np.intersect1d(chosen, read_keep(train.keep, source))
+        chosen &= read_keep(train.keep, source)
     return Order(
         chosen,
         train.batch_size,
@@ -258,7 +257,7 @@ def order_of(recipe: Recipe, source: Source) -> Order:
         world=train.devices * train.nodes,
         blocks=source.blocks,
         window=train.shuffle_blocks,
-        sizes=None if (sizes := source.sizes()) is None else sizes[chosen],
+        sizes=None if (sizes := source.sizes()) is None else sizes[chosen.numbers()],
         cap=train.batch_total,
     )
 

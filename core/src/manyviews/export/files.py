@@ -67,7 +67,8 @@ class ParquetWriter(Writer):
         writer = None
         for rows in parts:
             table = self._table(rows, about)
-            writer = writer or parquet.ParquetWriter(place, table.schema)
+            # A dictionary of numbers that hardly come twice is work for nothing.
+            writer = writer or parquet.ParquetWriter(place, table.schema, use_dictionary=_repeating(table.schema))
             writer.write_table(table)
         if writer is None:
             empty = np.empty(0, np.int64)
@@ -85,6 +86,14 @@ class ParquetWriter(Writer):
             return pyarrow.table(dict(_columns(rows, about)))
         lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.values.reshape(-1)), rows.values.shape[1])
         return pyarrow.table({"sample": samples, "embedding": lists})
+
+
+def _repeating(schema: Any) -> list[str]:
+    """Columns whose values come again: all but those of numbers with fractions."""
+    from pyarrow import types
+
+    numbers = (types.is_floating, types.is_fixed_size_list)
+    return [field.name for field in schema if not any(kind(field.type) for kind in numbers)]
 
 
 class CsvWriter(Writer):

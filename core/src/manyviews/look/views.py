@@ -15,6 +15,7 @@ from manyviews.engine.parts import build_encoder, build_renderer, build_source, 
 from manyviews.look.style import drawing, figure
 from manyviews.recipe.model import Recipe
 from manyviews.renderer import Renderer, Shown
+from manyviews.shuffle import Permutation
 from manyviews.source import Source
 from manyviews.view import View
 
@@ -76,9 +77,8 @@ def make_columns(recipe: Recipe, source: Source, encoder: Encoder, *, samples: i
 
 def draw_samples(source: Source, samples: int, seed: int) -> Int[np.ndarray, "samples"]:
     """Training samples, in ascending order."""
-    train = np.flatnonzero(source.splits() == "train")
-    drawn = np.random.default_rng(seed).permutation(train)[:samples]
-    return np.sort(drawn)
+    train = source.subset("train")
+    return np.sort(train[Permutation(len(train), np.random.default_rng(seed))[np.arange(min(samples, len(train)))]])
 
 
 def _places(recipe: Recipe, lengths: list[int], samples: int, seed: int) -> list[tuple[int, int | None]]:

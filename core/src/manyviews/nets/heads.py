@@ -1,8 +1,7 @@
 """Heads: what stands between an encoder's units and a joint-embedding loss.
 
-BatchNorm in a head takes its statistics from the units of one process. Across processes the papers use the statistics
-of all: `torch.nn.SyncBatchNorm.convert_sync_batchnorm` (which Fabric's launcher may apply) exchanges these heads'
-BatchNorms for it, and nothing here stands in the way. `norm: layer` needs neither that nor a large batch.
+BatchNorm in a head takes its statistics from the units of all processes, as the papers have it. `norm: layer` needs neither
+that exchange nor a large batch.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from manyviews import distributed
 from manyviews.errors import UserError
+from manyviews.nets.batch_norm import BatchNorm
 
 Norm = Literal["batch", "layer", "none"]
 """What normalises the hidden layers of a head."""
@@ -23,7 +24,7 @@ Norm = Literal["batch", "layer", "none"]
 
 def _norm(norm: Norm, width: int) -> nn.Module:
     if norm == "batch":
-        return nn.BatchNorm1d(width)
+        return BatchNorm(width)
     return nn.LayerNorm(width) if norm == "layer" else nn.Identity()
 
 
@@ -50,7 +51,8 @@ class MLPHead(nn.Module):
         self.layers = nn.Sequential(*blocks, nn.Linear(widths[-1], out))
 
     def forward(self, units: Float[Tensor, "units width"]) -> Float[Tensor, "units out"]:
-        if self.training and len(units) == 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in self.layers):
+        alone = len(units) == 1 and not distributed.active()
+        if self.training and alone and any(isinstance(layer, BatchNorm) for layer in self.layers):
             raise UserError(
                 "the head's BatchNorm takes statistics over the units of a batch, and this batch has 1 unit\n"
                 "give at least 2: a larger `train.batch_size` or `unit: token`; or choose `norm: layer` for the head"

@@ -59,6 +59,11 @@ class SourceKit(Kit):
         assert splits.shape == (len(source),), "`splits` has one for each sample"
         assert set(splits) <= set(get_args(Split)), f"splits are train, valid and test, not {set(splits)}"
         assert "train" in splits, "pretraining reads the samples of split `train`, and there are none"
+        for split in get_args(Split):
+            subset = source.subset(split)
+            assert np.array_equal(subset.numbers(), np.flatnonzero(splits == split)), (
+                f"`subset({split!r})` is not what `splits` says"
+            )
 
     def test_groups_are_never_torn_apart(self, case: str, bench: Bench) -> None:
         source = bench.source(case)

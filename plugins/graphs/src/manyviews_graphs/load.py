@@ -16,6 +16,7 @@ from manyviews_graphs.content import edge_columns, node_columns
 from manyviews_graphs.csr import CSR
 from manyviews_graphs.fit import Wishes, as_sparse, fit
 from manyviews_graphs.hold_out import hold_out
+from manyviews_graphs.mapped import arrange_mapped
 from manyviews_graphs.places import Places, encode
 from manyviews_graphs.reading.raw import RawGraphs
 from manyviews_graphs.spec import GraphSpec
@@ -42,6 +43,8 @@ class Plan:
     places: Places | None = None
     held_out: Mapping[str, float] | None = None
     seed: int = 0
+    sampled: bool = False
+    """Of one graph no more than neighbourhoods are asked for: its edges need not be in memory."""
 
 
 def load(raw: RawGraphs, plan: Plan, spec: GraphSpec | None, trained: Shaped[np.ndarray, "graphs"] | None) -> Loaded:
@@ -58,7 +61,10 @@ def load(raw: RawGraphs, plan: Plan, spec: GraphSpec | None, trained: Shaped[np.
     """
     raw = replace(raw, x=as_sparse(raw.x))
     with_rows = any(part is not None for part in (raw.edge_x, raw.edge_labels, raw.edge_kinds))
-    arranged = arrange(raw, undirected=plan.undirected, self_loops=plan.self_loops, with_rows=with_rows)
+    if plan.sampled and not with_rows and plan.held_out is None and plan.places is None:
+        arranged = arrange_mapped(raw, undirected=plan.undirected, self_loops=plan.self_loops)
+    else:
+        arranged = arrange(raw, undirected=plan.undirected, self_loops=plan.self_loops, with_rows=with_rows)
     notes, pairs = _said(arranged, plan, both_ways=raw.directed is False), None
     if plan.held_out is not None:
         arranged, pairs = _held_out(raw, arranged, plan)

@@ -137,6 +137,7 @@ class GraphSource(Source):
             places=places,
             held_out=hold_out_edges,
             seed=seed,
+            sampled=self.samples == "neighbourhoods",
         )
         trained = None if self._splits is None else np.asarray(self._splits == "train")
         loaded = load(raw, plan, spec, trained)

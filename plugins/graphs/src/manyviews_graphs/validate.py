@@ -18,6 +18,9 @@ from manyviews_graphs.reading.raw import Matrix, RawGraphs
 CHUNK = 1 << 24
 """Numbers that are looked at together: mapped features need not fit into memory."""
 
+TOGETHER = 1 << 18
+"""Edges that are looked at together."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -83,8 +86,13 @@ def _labels(raw: RawGraphs) -> Iterator[Problem]:
 
 def _ends(raw: RawGraphs) -> Iterator[Problem]:
     """That edges end in nodes of their own graph."""
-    sizes = raw.nodes[0] if raw.graphs == 1 else np.repeat(raw.nodes, raw.edges)
-    wrong = np.flatnonzero((raw.source < 0) | (raw.target < 0) | (raw.source >= sizes) | (raw.target >= sizes))
+    last = raw.edges.cumsum()
+    parts = [np.zeros(0, np.int64)]
+    for at in range(0, len(raw.source), TOGETHER):
+        source, target = raw.source[at : at + TOGETHER], raw.target[at : at + TOGETHER]
+        sizes = raw.nodes[np.searchsorted(last, np.arange(at, at + len(source)), side="right")]
+        parts.append(at + np.flatnonzero((source < 0) | (target < 0) | (source >= sizes) | (target >= sizes)))
+    wrong = np.concatenate(parts)
     for graph, edge in _first_of_each(wrong, raw.edges):
         nodes = int(raw.nodes[graph])
         ends = (int(raw.source[edge]), int(raw.target[edge]))

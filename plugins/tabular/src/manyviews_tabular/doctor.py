@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from manyviews.errors import DataError
+from manyviews.subset import Subset
 from manyviews_tabular import cells
 from manyviews_tabular.infer import Options, column_tokens
 from manyviews_tabular.reading import SUFFIXES, Rows, open_rows
@@ -39,7 +38,7 @@ def _file(path: Path) -> list[str]:
 
 def _column(rows: Rows, name: str) -> list[str]:
     options = Options({}, "quantile", cells.MARKERS, 1000, 1)
-    sample = draw_sample(rows, [name], np.arange(sum(rows.groups)), ROWS)
+    sample = draw_sample(rows, [name], Subset(sum(rows.groups)), ROWS)
     try:
         found = column_tokens(name, sample, options)
     except DataError as error:

@@ -10,6 +10,8 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from manyviews.errors import DataError
+from manyviews.shuffle import Permutation
+from manyviews.subset import Subset
 from manyviews_tabular.reading import Rows
 
 
@@ -22,20 +24,21 @@ class Sample:
     where: str
 
 
-def draw_sample(rows: Rows, columns: Sequence[str], train: Int[np.ndarray, "train"], most: int) -> Sample:
+def draw_sample(rows: Rows, columns: Sequence[str], train: Subset, most: int) -> Sample:
     """The training rows, or `most` of them drawn with a fixed seed; one pass over the row groups."""
     if len(train) == 0:
         raise DataError(f"{rows.where}: no row is a training row; look at data.splits")
+    places = np.arange(min(most, len(train)))
     if len(train) > most:
-        train = np.sort(np.random.default_rng(0).choice(train, most, replace=False))
-    parts, start = [], 0
+        places = np.sort(Permutation(len(train), np.random.default_rng(0))[places])
+    drawn, parts, start = train[places], [], 0
     for group, count in enumerate(rows.groups):
-        inside = train[(train >= start) & (train < start + count)] - start
-        if len(inside):
+        first, last = np.searchsorted(drawn, (start, start + count))
+        if last > first:
             table = rows.read(group, columns)
-            parts.append(table if len(inside) == count else table.take(pa.array(inside)))
+            parts.append(table if last - first == count else table.take(pa.array(drawn[first:last] - start)))
         start += count
-    return Sample(_concat(parts, rows.where), train, rows.where)
+    return Sample(_concat(parts, rows.where), drawn, rows.where)
 
 
 def read_column(rows: Rows, name: str) -> pa.ChunkedArray:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from jaxtyping import Bool
 
 from manyviews.errors import DataError
+from manyviews.subset import Subset
 from manyviews_tabular import cells
 from manyviews_tabular.reading import Rows
 from manyviews_tabular.sample import draw_sample
@@ -94,7 +95,7 @@ def _readable(rows: Rows, reading: Reading, reasons: list[str]) -> Iterator[Mask
 
 def _suspects(rows: Rows, reading: Reading) -> dict[str, ColumnType]:
     """The columns in which a cell can be bad: those of numbers and dates."""
-    sample = draw_sample(rows, reading.columns, np.arange(sum(rows.groups)), reading.most).table
+    sample = draw_sample(rows, reading.columns, Subset(sum(rows.groups)), reading.most).table
     found = {name: reading.types.get(name) or _kind(cells.plain(sample[name], reading.markers)) for name in reading.columns}
     fitted = {
         column.column: "datetime" if column.part else "numeric" for column in (reading.spec.numeric if reading.spec else ())

@@ -17,8 +17,9 @@ from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from manyviews.errors import DataError
-from manyviews.source import Labels, Source
-from manyviews.splits import VALID_SHARE, check_shares, draw_splits
+from manyviews.source import Labels, Source, Split
+from manyviews.splits import NAMES, TRAIN, VALID_SHARE, Codes, check_shares, draw_codes
+from manyviews.subset import Subset
 from manyviews_tabular import cells
 from manyviews_tabular.batch import TableBatch
 from manyviews_tabular.encode import Encoded, check_columns, encode
@@ -111,7 +112,7 @@ class TableSource(Source):
         if spec is None:
             inputs = [name for name in rows.names if name not in {*(ignore or []), target, group}]
             options = Options(types or {}, scaling, markers, max_levels, min_count)
-            spec = infer(draw_sample(rows, inputs, np.flatnonzero(self._splits == "train"), fit_rows), options)
+            spec = infer(draw_sample(rows, inputs, self.subset("train"), fit_rows), options)
             spec = spec.model_copy(update={"target": target, "target_kind": target_kind})
         check_columns(rows.names, spec, rows.where)
         self.spec = spec
@@ -130,21 +131,24 @@ class TableSource(Source):
         check_types(types, ignore, rows.names, rows.where)
 
     @cached_property
-    def _splits(self) -> Shaped[np.ndarray, "rows"]:
+    def _splits(self) -> Codes:
         """Drawn when asked for: a new table that is only embedded need not match a split file."""
         splits, seed = self._split_by
-        own = np.full(self._count, "train")
+        own = np.full(self._count, TRAIN, np.uint8)
         shares: Mapping[str, float] = {}
         if isinstance(splits, str):
             own = read_splits(splits, self._count if self._kept is None else len(self._kept))
             own = own if self._kept is None else own[self._kept]
-            shares = {} if (own == "valid").any() else {"valid": VALID_SHARE}
+            shares = {} if (own == NAMES.index("valid")).any() else {"valid": VALID_SHARE}
         elif splits is not None:
             check_shares(splits)
             shares = splits
         elif self._labels is not None:
             shares = {"valid": 0.1, "test": 0.2}
-        return draw_splits(own, shares, strata(self._labels, self._count), self._groups, seed)
+        if not shares:
+            return own
+        train = own == TRAIN
+        return np.where(train, draw_codes(train, shares, strata(self._labels, self._count), self._groups, seed), own)
 
     def _store(self, rows: Rows, memory: float, cached_groups: int) -> None:
         """All rows decoded where they fit, else a reader of row groups."""
@@ -191,7 +195,10 @@ class TableSource(Source):
         return TableBatch(*(torch.from_numpy(part) for part in (rows.values, rows.missing, rows.codes)))
 
     def splits(self) -> Shaped[np.ndarray, "rows"]:
-        return self._splits
+        return np.array(NAMES)[self._splits]
+
+    def subset(self, split: Split) -> Subset:
+        return Subset(self._count, self._splits == NAMES.index(split))
 
     def labels(self) -> Labels | None:
         return self._labels

@@ -39,8 +39,8 @@ def read_target(column: pa.ChunkedArray, name: str, kind: TargetKind, markers: t
 def strata(labels: Labels | None, rows: int) -> Int[np.ndarray, "rows"]:
     """What splits are drawn evenly from: the classes; one stratum for everything else."""
     if labels is None or labels.kind == "regression":
-        return np.zeros(rows, np.int64)
-    return labels.values.astype(np.int64)
+        return np.zeros(rows, np.int8)
+    return labels.values
 
 
 def _few_whole(x: np.ndarray) -> bool:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from manyviews import distributed
 from manyviews.errors import UserError
+from manyviews.nets.batch_norm import BatchNorm
 from manyviews.objectives.shared import exact
 
 Activation = Literal["prelu", "relu", "elu", "gelu", "none"]
@@ -50,7 +52,7 @@ class _PReLU(torch.autograd.Function):
 
 
 class NodeNorm(nn.Module):
-    """Batch norm over all nodes of a batch.
+    """Batch norm over all nodes of a batch, all processes' together.
 
     Raises:
         UserError: In training, where the batch has a single node.
@@ -58,10 +60,10 @@ class NodeNorm(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = BatchNorm(width)
 
     def forward(self, x: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
-        if self.training and len(x) == 1:
+        if self.training and len(x) == 1 and not distributed.active():
             raise UserError(
                 "encoder: `norm: batch` takes statistics over the nodes of a batch, and this batch has 1 node\n"
                 "raise train.batch_size, or choose `norm: layer`"
