@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -27,12 +26,10 @@ from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError
-from manyviews.objectives.pseudo_labels import PseudoLabelled
 from manyviews.recipe.load import load_recipe
 from manyviews.recipe.model import Recipe
 from manyviews.testing.apart import with_toys
 from manyviews.testing.fixtures import TOY
-from manyviews.testing.toy import ToySource
 
 pytestmark = pytest.mark.slow
 
@@ -118,27 +115,7 @@ def signal_stage(folder: Path, rank: int) -> None:
     (folder / f"signal-{rank}").write_text(str(run.stopped))
 
 
-def labels_stage(folder: Path, rank: int) -> None:
-    """Clusters of the first run's embedding: what each process has for centroids, and what it calls the same samples."""
-    follow, told = Model.follow, []
-
-    def telling(self: Model, share: float) -> None:
-        objective = self.each_term[0].objective
-        assert isinstance(objective, PseudoLabelled)
-        batch = ToySource(samples=20).batch(np.arange(20))
-        labels = objective.answer(self.encoder, batch, self.encoder.layout(batch))
-        told.append([objective.clusters.centroids.tolist(), labels.tolist()])
-        follow(self, share)
-
-    (first,) = (folder / "cut").iterdir()
-    labels = {"name": "pseudo_labels", "classes": 3, "window": 64, "run": str(first)}
-    Model.follow = telling  # type: ignore[method-assign]
-    pretrain(recipe(folder, "labels", changes={"objective": labels}, steps=4, checkpoint_every=None))
-    Model.follow = follow  # type: ignore[method-assign]
-    (folder / f"labels-{rank}").write_text(json.dumps(told))
-
-
-STAGES: tuple[Callable[[Path, int], None], ...] = (resume_stage, labels_stage, mgda_stage, nan_stage, signal_stage)
+STAGES: tuple[Callable[[Path, int], None], ...] = (resume_stage, mgda_stage, nan_stage, signal_stage)
 
 
 @pytest.fixture(scope="module")
@@ -169,15 +146,6 @@ def test_a_resumed_run_of_two_processes_equals_the_uninterrupted_one(folder: Pat
     assert told[0] == told[1]
     one, two = (checkpoint.read_weights(run.checkpoint) for run in (whole, resumed))
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_both_processes_have_the_same_labels(folder: Path) -> None:
-    assert (folder / "labels_stage").exists(), (folder / "words").read_text()
-    one, two = (json.loads((folder / f"labels-{rank}").read_text()) for rank in (0, 1))
-    assert one == two
-    assert len(one) == 4
-    assert all(step == one[0] for step in one), "clusters are found once"
-    assert len(set(one[0][1])) > 1
 
 
 def test_both_processes_weigh_and_step_alike(folder: Path) -> None:
