@@ -135,7 +135,11 @@ def test_looks_keep_shape_and_reach_every_sample_on_its_own() -> None:
     x = torch.full((64, 1, 6, 6), 0.5)
     assert len(intensity.shifted(x, 0.1, 0.1, seeded())[:, 0, 0, 0].unique()) == 64
     assert_close(intensity.gamma(x, (2.0, 2.0), seeded()), x.square())
-    half = intensity.sometimes(x, intensity.inverted(x) + 1, 0.5, seeded())[:, 0, 0, 0] > 1
+    made = intensity.inverted(x) + 1
+    half = intensity.sometimes(x, made, 0.5, seeded())
+    assert half.data_ptr() == made.data_ptr(), "and takes no memory of its own"
+    assert (x == 0.5).all()
+    half = half[:, 0, 0, 0] > 1
     assert 16 < int(half.sum()) < 48
     field = intensity.biased(torch.ones(2, 1, 8, 8), 0.3, seeded())
     assert (field[0] - field[0].mean()).abs().max() > 0.01

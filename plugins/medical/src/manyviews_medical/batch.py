@@ -52,7 +52,8 @@ class VolumeBatch:
         dtype = dtype or (self.voxels.dtype if self.voxels.is_floating_point() else torch.float32)
         shape = (*self.low.shape, *[1] * len(self.space))
         low, high = self.low.to(dtype).reshape(shape), self.high.to(dtype).reshape(shape)
-        voxels = self.voxels.to(dtype) - low  # new, so that the rest needs no further copies of a batch
+        # New, so that the rest needs no further copies of a batch; whole numbers are converted on the way.
+        voxels = (self.voxels.to(dtype) if self.voxels.is_floating_point() else self.voxels) - low
         voxels.div_(high - low)
         if self.clip:
             voxels.clamp_(0, 1)

@@ -6,6 +6,7 @@ What was stored is found again by the files' paths, sizes and times and by how t
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -85,6 +86,7 @@ def prepare_all(cases: Sequence[Case], how: Treatment, folder: Path, *, skip: bo
         DataError: Without `skip`, the first bad case; with it, that all are bad.
     """
     made, told = attempted(lambda case: prepare(case, how, folder), cases, skip=skip)
+    give_back()
     if not made:
         raise DataError(f"none of the {len(cases)} volumes can be used; the first: {told[0]}")
     channels = {volume.image.channels for volume in made}
@@ -94,6 +96,14 @@ def prepare_all(cases: Sequence[Case], how: Treatment, folder: Path, *, skip: bo
             f"volumes differ in their number of channels: {', '.join(f'{n} ({name})' for n, name in sorted(counts.items()))}"
         )
     return made, told
+
+
+def give_back() -> None:
+    """Memory that readers' threads have freed, to the system: the C library (glibc) keeps it for threads that are no more."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+        return
 
 
 def attempted(work: Callable[[Case], Kept], cases: Sequence[Case], *, skip: bool) -> tuple[list[Kept], list[str]]:

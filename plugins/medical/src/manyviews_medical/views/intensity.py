@@ -22,10 +22,10 @@ def uniform(x: Tensor, low: float, high: float, generator: torch.Generator) -> F
 
 
 def sometimes(x: Tensor, made: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-    """`made` for so large a share of the samples."""
+    """`made` for so large a share of the samples. Its memory is taken for the answer: a third batch would be one too many."""
     if chance >= 1:
         return made
-    return torch.where(uniform(x, 0.0, 1.0, generator) < chance, made, x)
+    return torch.where(uniform(x, 0.0, 1.0, generator) < chance, made, x, out=made)
 
 
 def shifted(x: Tensor, shift: float, scale: float, generator: torch.Generator) -> Tensor:
