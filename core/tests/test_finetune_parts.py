@@ -10,17 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from manyviews.downstream import LabelledUnits, Net
-from manyviews.engine.optim import make_optimizer, set_step
+from manyviews.downstream import LabelledUnits
 from manyviews.errors import UserError
 from manyviews.finetuning.adapters import add_adapters, look_for_idle
 from manyviews.finetuning.budget import draw_labels
 from manyviews.finetuning.dense import confusion, cross_entropy, scores
-from manyviews.finetuning.learner import Tuned, layer_rates
+from manyviews.finetuning.learner import layer_rates
 from manyviews.finetuning.lora import add_lora, fold_lora
-from manyviews.finetuning.units import Classification
 from manyviews.objectives.soft_dice import soft_dice
-from manyviews.recipe.finetune import Adapters, Finetune, LoRA
+from manyviews.recipe.finetune import Adapters, LoRA
 from manyviews.testing.toy import ToyEncoder, ToySource
 from manyviews.view import View
 
@@ -116,18 +114,6 @@ def test_layers_learn_the_slower_the_nearer_they_are_to_the_input() -> None:
     assert {rates[p] for p in blocks[0].parameters()} == {0.5**2}
     assert {rates[p] for p in blocks[1].parameters()} == {0.5}
     assert {rates[p] for p in net.transformer.last.parameters()} == {0.5}
-
-
-@pytest.mark.parametrize(("scratch", "inwards"), [(False, 0.5**3), (True, 1.0)])
-def test_the_head_learns_as_fast_as_is_asked_in_both_arms(scratch: bool, inwards: float) -> None:
-    net = Net(encoder(), nn.Linear(4, 2), "sample")
-    settings = Finetune(run="run", head_rate=10.0, layer_decay=0.5)
-    learner = Tuned(net, Classification(), None, settings, scratch=scratch)
-    optimizer = make_optimizer(learner, settings.optim, learner.rates())
-    set_step(optimizer, settings.optim, 50, 500)
-    rates = {parameter: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
-    assert {rates[parameter] for parameter in net.head.parameters()} == {10 * settings.optim.lr}
-    assert rates[net.encoder.inwards.weight] == inwards * settings.optim.lr
 
 
 def units(groups: bool = False) -> LabelledUnits:

@@ -24,7 +24,6 @@ class Tuned(Learner):
         self.net, self.task, self.answers = net, task, answers
         self.method = "full" if scratch else settings.method
         self.layer_decay = 1.0 if scratch else settings.layer_decay
-        self.head_rate = settings.head_rate
         self._looked = False
         self.train()
 
@@ -53,9 +52,10 @@ class Tuned(Learner):
 
     def rates(self) -> Mapping[nn.Parameter, float]:
         """Layer-wise decay (Howard & Ruder 2018; BEiT, MAE): layer l of L learns at decay^(L + 1 - l), the input at
-        decay^(L + 1); the head at `head_rate`."""
-        rates = layer_rates(self.net.encoder, self.layer_decay) if self.layer_decay != 1.0 else {}
-        return rates | dict.fromkeys(self.net.head.parameters(), self.head_rate)
+        decay^(L + 1), the head at 1."""
+        if self.layer_decay == 1.0:
+            return {}
+        return layer_rates(self.net.encoder, self.layer_decay)
 
 
 def layer_rates(encoder: Encoder, decay: float) -> dict[nn.Parameter, float]:

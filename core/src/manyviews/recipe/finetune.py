@@ -70,9 +70,6 @@ class Finetune(Strict):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Each layer learns so many times as fast as the one behind it; 1: all alike."
     )
-    head_rate: PositiveFloat = Field(
-        1.0, description="The head learns so many times as fast as the encoder, from scratch too; mmsegmentation takes 10."
-    )
     labels: Annotated[list[Budget], BeforeValidator(_listed), Field(min_length=1)] = Field(
         [1.0], description="Label budgets: numbers of units (of groups, where the data have groups), or shares of them."
     )
