@@ -194,5 +194,5 @@ def test_links_without_training_pairs_or_enough_others_are_refused_in_words() ->
     with pytest.raises(DataError, match="hits@1000 needs as many pairs that are no links"):
         LinkPrediction(hits=(1000,)).check(data)
     alike = replace(data, pairs=replace(data.pairs, same=np.ones(900, bool)))
-    with pytest.raises(DataError, match="must hold some that belong together and some that do not"):
+    with pytest.raises(DataError, match="which are reported, belong together; there must be some of either kind"):
         LinkPrediction(score="dot").check(alike)

@@ -61,11 +61,15 @@ def roles(data: Embedded, likeness: Likeness) -> Cut:
         except DataError as error:
             raise DataError(f"pairs {pairs.name!r}: {error}\n`score: cosine` needs no training pairs") from error
     empty = np.empty(0, np.int64)
-    by_split = (np.flatnonzero(pairs.splits == split) for split in ("test", "valid", "train"))
-    report = next((rows for rows in by_split if len(rows)), empty)
+    by_split = {split: np.flatnonzero(pairs.splits == split) for split in ("test", "valid", "train")}
+    split, report = next(((split, rows) for split, rows in by_split.items() if len(rows)), ("", empty))
+    if not len(report):
+        raise DataError(f"pairs {pairs.name!r}: there are none in any split")
     if len(np.unique(pairs.same[report])) < 2:
+        all_are = "belong together" if pairs.same[report].all() else "do not belong together"
         raise DataError(
-            f"pairs {pairs.name!r}: the {len(report)} reported pairs must hold some that belong together and some that do not"
+            f"pairs {pairs.name!r}: all {len(report)} of split {split!r}, which are reported, {all_are}; there must be some of "
+            "either kind. A split of several groups has both (`data.splits`)"
         )
     return Cut(empty, empty, report, ())
 
