@@ -177,8 +177,8 @@ def test_it_takes_speckle_away_writes_the_scene_and_tells_how_well(tmp_path: Pat
         "satellite/merlin",
         data={"path": str(folder), "tile": 32},
         encoder={"name": "unet", "channels": 8, "pools": 2, "width": 8},
-        train={"steps": 150, "batch_size": 8, "folder": str(tmp_path / "runs"), "device": "cpu"},
-        optim={"lr": 5e-3},
+        train={"steps": 250, "batch_size": 8, "folder": str(tmp_path / "runs"), "device": "cpu"},
+        optim={"lr": 2e-3},
         track=None,
     )
     known, output = write_scene(tmp_path / "known.tif", np.sqrt(clean)[None], names=["VV"], crs=None), tmp_path / "out.tif"
