@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,9 +18,6 @@ from manyviews.batch import OwnBatch
 from manyviews.layout import Layout
 from manyviews.mask import Mask
 from manyviews.traits import Trait
-
-if TYPE_CHECKING:
-    from manyviews.frozen import Frozen  # which is shown views
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,8 @@ class ViewGenerator(nn.Module, ABC):
     target: type | None = None
     """Class of `View.target`, where `gives` has PRETEXT_TARGET: only an objective that asks for this class is answered."""
 
-    frozen: Frozen | None = None
-    """The encoder of a finished run, where the generator asks one."""
+    frozen: Any = None
+    """The encoder of a finished run (`manyviews.frozen.Frozen`, which is shown views), where the generator asks one."""
 
     _cut: Callable[[OwnBatch], Layout] | None = None
 

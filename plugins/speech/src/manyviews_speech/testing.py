@@ -9,11 +9,11 @@ from manyviews.testing.trial import Trial
 
 
 def clips(folder: Path) -> dict[str, Any]:
-    """Notes of several lengths by two speakers, with a manifest that says which."""
+    """Notes of several lengths by two speakers, with a manifest that says which; four clusters where a recipe asks for some."""
     from manyviews_speech.synth import write_sounds
 
     path = write_sounds(folder)
-    return {"data": {"source": "audio", "path": str(path), "rate": 8000, "target": "note", "speaker": "speaker"}}
+    return {"data": {"source": "audio", "path": str(path), "rate": 8000, "target": "note", "speaker": "speaker", "clusters": 4}}
 
 
 def equal(folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def uniform(x: Tensor, low: float, high: float, generator: torch.Generator) -> F
 
 def sometimes(x: Tensor, made: Tensor, chance: float, generator: torch.Generator) -> Tensor:
     """`made` for so large a share of the samples. Its memory is taken for the answer: a third batch would be one too many."""
+    made = made.to(x.dtype)  # under autocast convolutions answer in half precision
     if chance >= 1:
         return made
     return torch.where(uniform(x, 0.0, 1.0, generator) < chance, made, x, out=made)
