@@ -16,23 +16,19 @@ not made again. Prints a Markdown table and, as its last line, one JSON object.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
-from threading import Condition, Thread
 from typing import Any, Literal
 
+import _pieces
 from _measure import shared_data
 
 RECIPES = {"volume_fusion": 1200, "mae": 3000, "simclr": 800}
@@ -70,94 +66,99 @@ class Job:
 # What a worker does
 
 
-@dataclass
-class Works:
-    """What does one job after the other; imports, device and volumes are its own."""
+KEPT: dict[str, Any] = {}
+"""What a process has opened or made: the volumes, runs without pretraining."""
 
-    arguments: argparse.Namespace
-    kept: dict[str, Any] = field(default_factory=dict)
 
-    def do(self, job: Job) -> Line:
-        """A line of results."""
-        began = time.monotonic()
-        made = self._fit(job) if job.labels else {"run": str(self._pretrained(job.run, self._steps(job.recipe)))}
-        return {**made, "seconds": round(time.monotonic() - began, 1)}
+def do(job: Job, arguments: argparse.Namespace) -> Line:
+    """Records of a job."""
+    began = time.monotonic()
+    steps = arguments.pretrain_steps or RECIPES[job.recipe]
+    made = fitted(job, arguments) if job.labels else {"run": str(pretrained(job.run, steps, arguments))}
+    return {**made, "seconds": round(time.monotonic() - began, 1)}
 
-    def _steps(self, recipe: str) -> int:
-        return self.arguments.pretrain_steps or RECIPES[recipe]
 
-    def _pretrained(self, name: str, steps: int) -> Path:
-        """The run's folder."""
-        import manyviews as mv
+def pretrained(name: str, steps: int, arguments: argparse.Namespace) -> Path:
+    """The run's folder."""
+    import manyviews as mv
 
-        recipe = name.removesuffix("-bare")
-        train = {"steps": steps, "epochs": None, "seed": 0, **self._common()}
-        # Of several workers that need a bare run at once each makes its own.
-        folder = self.arguments.work / (name if name == recipe else f"{name}-{os.getpid()}")
-        sections: dict[str, Any] = {
-            "data": data_of(self.arguments),
-            "encoder": encoder_of(recipe, self.arguments),
-            "train": train,
-        }
-        sections |= {"evaluate": [], "track": None}
-        return mv.pretrain(f"medical/{recipe}", source=self._source(recipe), folder=folder, **sections).folder
+    recipe = name.removesuffix("-bare")
+    # Of several processes that need a bare run at once each makes its own.
+    folder = arguments.work / (name if name == recipe else f"{name}-{os.getpid()}")
+    return mv.pretrain(
+        f"medical/{recipe}",
+        source=source(recipe, arguments),
+        folder=folder,
+        data=data_of(arguments),
+        encoder=encoder_of(recipe, arguments),
+        train={"steps": steps, "epochs": None, "seed": 0, **common(arguments)},
+        evaluate=[],
+        track=None,
+    ).folder
 
-    def _source(self, recipe: str) -> Any:
-        """All volumes, opened once; the first worker prepares them for all."""
-        if "source" not in self.kept:
-            from manyviews.engine.parts import build_source
-            from manyviews.recipe.load import load_recipe
 
-            with (self.arguments.work / "preparing").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                self.kept["source"] = build_source(load_recipe(f"medical/{recipe}", {"data": data_of(self.arguments)}))
-        return self.kept["source"]
+def source(recipe: str, arguments: argparse.Namespace) -> Any:
+    """All volumes, opened once; the first process prepares them for all."""
+    if "source" not in KEPT:
+        from filelock import FileLock
 
-    def _fit(self, job: Job) -> Line:
-        """One case of what `mv.finetune` does."""
-        from manyviews.engine.processes import launch, make_fabric
-        from manyviews.engine.run import Run
-        from manyviews.engine.surroundings import own_generators, own_settings
-        from manyviews.finetuning.budget import draw_labels
-        from manyviews.finetuning.fit import Case, fit
-        from manyviews.finetuning.results import read_result
-        from manyviews.finetuning.work import Work
-        from manyviews.recipe.finetune import load_finetune
+        from manyviews.engine.parts import build_source
+        from manyviews.recipe.load import load_recipe
 
-        if job.arm == "from scratch" and job.run not in self.kept:
-            self.kept[job.run] = self._pretrained(job.run, 1)
-        steps = self.arguments.finetune_steps
-        sections = {
-            "task": {"name": "medical/segmentation", "surface": False},
-            "labels": [job.labels],
-            "choose": "last",
-            "every": steps,
-            "optim": {"lr": job.rate},
-            "train": {"steps": steps, "batch_size": 4, **self._common()},
-            "track": None,
-        }
-        settings, over = load_finetune(str(self.kept.get(job.run, self.arguments.work / job.run)), None, sections)
-        with own_settings(settings.train):
-            fabric = make_fabric(settings.train)
-            with own_generators(fabric.device):
-                work = Work.of(settings, over, self._source(job.recipe))
-                launch(fabric, settings.train)
-                study = Run(Path(tempfile.mkdtemp(dir=self.arguments.work, prefix="fit-")))
-                chosen = draw_labels(work.units, job.labels, job.subset)
-                result = read_result(fit(fabric, work, Case(job.arm, job.labels, job.subset, job.seed), chosen, study).folder)
-        assert result is not None
-        return result
+        if arguments.device == "cuda":
+            import torch
 
-    def _common(self) -> Line:
-        """Of both trainings."""
-        given = self.arguments
-        return {
-            "device": given.device,
-            "threads": 1,
-            "watch_every": 1_000_000,
-            "checkpoint_every": 1_000_000,
-            "precision": given.precision or ("tf32" if given.device == "cuda" else "32"),
-        }
+            torch.backends.cudnn.benchmark = True  # all batches are of one shape
+        with FileLock(arguments.work / "preparing"):
+            KEPT["source"] = build_source(load_recipe(f"medical/{recipe}", {"data": data_of(arguments)}))
+    return KEPT["source"]
+
+
+def fitted(job: Job, arguments: argparse.Namespace) -> Line:
+    """One case of what `mv.finetune` does."""
+    from manyviews.engine.processes import launch, make_fabric
+    from manyviews.engine.run import Run
+    from manyviews.engine.surroundings import own_generators, own_settings
+    from manyviews.finetuning.budget import draw_labels
+    from manyviews.finetuning.fit import Case, fit
+    from manyviews.finetuning.results import read_result
+    from manyviews.finetuning.work import Work
+    from manyviews.recipe.finetune import load_finetune
+
+    if job.arm == "from scratch" and job.run not in KEPT:
+        KEPT[job.run] = pretrained(job.run, 1, arguments)
+    steps = arguments.finetune_steps
+    sections = {
+        "task": {"name": "medical/segmentation", "surface": False},
+        "labels": [job.labels],
+        "choose": "last",
+        "every": steps,
+        "optim": {"lr": job.rate},
+        "train": {"steps": steps, "batch_size": 4, **common(arguments)},
+        "track": None,
+    }
+    settings, over = load_finetune(str(KEPT.get(job.run, arguments.work / job.run)), None, sections)
+    with own_settings(settings.train):
+        fabric = make_fabric(settings.train)
+        with own_generators(fabric.device):
+            work = Work.of(settings, over, source(job.recipe, arguments))
+            launch(fabric, settings.train)
+            study = Run(Path(tempfile.mkdtemp(dir=arguments.work, prefix="fit-")))
+            chosen = draw_labels(work.units, job.labels, job.subset)
+            result = read_result(fit(fabric, work, Case(job.arm, job.labels, job.subset, job.seed), chosen, study).folder)
+    assert result is not None
+    return result
+
+
+def common(arguments: argparse.Namespace) -> Line:
+    """Of both trainings."""
+    return {
+        "device": arguments.device,
+        "threads": 1,
+        "watch_every": 1_000_000,
+        "checkpoint_every": 1_000_000,
+        "precision": arguments.precision or ("tf32" if arguments.device == "cuda" else "32"),
+    }
 
 
 def data_of(arguments: argparse.Namespace) -> Line:
@@ -174,186 +175,61 @@ def encoder_of(recipe: str, arguments: argparse.Namespace) -> Line:
     return {"channels": 4} if recipe != "mae" else {"width": 48, "depth": 2, "heads": 2}
 
 
-def serve(arguments: argparse.Namespace) -> None:
-    """Jobs as lines of JSON on stdin, their results on stdout."""
-    if arguments.device == "cuda":
-        import torch
-
-        torch.backends.cudnn.benchmark = True  # all batches are of one shape
-    works, answers = Works(arguments), sys.stdout
-    with redirect_stdout(sys.stderr):
-        for words in sys.stdin:
-            try:
-                said = works.do(Job(**json.loads(words)))
-            except Exception:
-                said = {"error": traceback.format_exc().strip().splitlines()[-15:]}
-            answers.write(json.dumps(said) + "\n")
-            answers.flush()
-
-
 # The study
 
 
-class Worker:
-    """A process that does jobs, one thread of a CPU each."""
-
-    def __init__(self, arguments: argparse.Namespace, number: int) -> None:
-        self.log = arguments.work / f"worker-{number}.log"
-        words = [sys.executable, __file__, "--serve", "--data", str(arguments.data), "--work", str(arguments.work)]
-        for name in ("device", "precision", "pretrain_steps", "finetune_steps", "channels"):
-            words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-        words += ["--quick"] if arguments.quick else []
-        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        with self.log.open("w") as log:
-            pipe = subprocess.PIPE
-            self.process = subprocess.Popen(words, env=os.environ | one, stdin=pipe, stdout=pipe, stderr=log, text=True)
-
-    def ask(self, job: Job) -> Line:
-        """What came of a job; an `error` where the process ended over it."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        try:
-            self.process.stdin.write(json.dumps(asdict(job)) + "\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except OSError:
-            answer = ""
-        if answer:
-            said: Line = json.loads(answer)
-            return said
-        return {"error": [f"exit status {self.process.wait()}", *self.log.read_text().strip().splitlines()[-15:]]}
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-    def end(self) -> None:
-        """At once."""
-        self.process.kill()
-        self.process.wait()
+def plan(lines: Sequence[Line], given: argparse.Namespace) -> Iterator[Job]:
+    """Jobs that could be done now, in the order in which they are wanted."""
+    done = {job_of(line): line for line in lines}
+    cells = [(name, labels) for labels in given.labels for name in given.recipes]
+    cells.sort(key=lambda cell: PLAN.index(cell) if cell in PLAN else len(PLAN))
+    wanted = list(dict.fromkeys(name for name, _ in cells))
+    yield from (Job(name) for name in wanted[:2])
+    for name, labels in cells:
+        yield Job(name)
+        yield from _fits(done, name, labels, "from scratch", given)
+        if "records" in done.get(Job(name), {}):
+            yield from _fits(done, name, labels, "pretrained", given)
 
 
-@dataclass
-class Study:
-    """Which jobs there are, and what is known of them."""
-
-    arguments: argparse.Namespace
-    done: dict[Job, Line] = field(default_factory=dict)
-    running: set[Job] = field(default_factory=set)
-    changed: Condition = field(default_factory=Condition)
-    over: bool = False
-
-    def __post_init__(self) -> None:
-        """Fits that the file has are done; errors are tried again, and pretrainings that are no longer there."""
-        lines = self.arguments.out.read_text().splitlines() if self.arguments.out.is_file() else []
-        for line in map(json.loads, lines):
-            if "error" not in line and (line["labels"] or (self.arguments.work / line["recipe"]).is_dir()):
-                self.done[job_of(line)] = line
-
-    def conduct(self) -> list[Line]:
-        """All jobs, until the time is up."""
-        threads = [Thread(target=self._serve, args=(number,)) for number in range(self.arguments.jobs)]
-        self.workers: dict[int, Worker] = {}
-        for thread in threads:
-            thread.start()
-        end = self.arguments.began + self.arguments.within
-        for thread in threads:
-            thread.join(max(end - time.monotonic(), 0.0))
-        with self.changed:
-            self.over = True
-            self.changed.notify_all()
-            for worker in self.workers.values():
-                worker.end()
-        for thread in threads:
-            thread.join()
-        return list(self.done.values())
-
-    def _serve(self, number: int) -> None:
-        """One worker's jobs; another takes the place of one that fell."""
-        while (job := self._next()) is not None:
-            with self.changed:
-                if self.over:
-                    return
-                if number not in self.workers or not self.workers[number].alive:
-                    self.workers[number] = Worker(self.arguments, number)
-            said = self.workers[number].ask(job)
-            with self.changed:
-                self.running.discard(job)
-                if not (self.over and "error" in said):
-                    self._keep(job, said)
-                self.changed.notify_all()
-
-    def _next(self) -> Job | None:
-        """The first job that nobody does; waits while others may yet make some possible. None: there is no more to do."""
-        with self.changed:
-            while not self.over:
-                job = next((job for job in self.plan() if job not in self.done and job not in self.running), None)
-                if job is not None:
-                    self.running.add(job)
-                    return job
-                if not self.running:
-                    return None
-                self.changed.wait()
-        return None
-
-    def _keep(self, job: Job, said: Line) -> None:
-        line = {**asdict(job), **said}
-        self.done[job] = line
-        with self.arguments.out.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        score = f"{said['test']['dice']:.4f}" if "test" in said else ""
-        told = "\n".join(said["error"]) if "error" in said else f"{score} {said['seconds']} s"
-        print(f"{time.monotonic() - self.arguments.began:5.0f} s  {job}: {told}", file=sys.stderr, flush=True)
-
-    def plan(self) -> Iterator[Job]:
-        """Jobs that could be done now, in the order in which they are wanted."""
-        given = self.arguments
-        cells = [(name, labels) for labels in given.labels for name in given.recipes]
-        cells.sort(key=lambda cell: PLAN.index(cell) if cell in PLAN else len(PLAN))
-        wanted = list(dict.fromkeys(name for name, _ in cells))
-        yield from (Job(name) for name in wanted[:2])
-        for name, labels in cells:
-            yield Job(name)
-            yield from self._fits(name, labels, "from scratch")
-            if "run" in self.done.get(Job(name), {}):
-                yield from self._fits(name, labels, "pretrained")
-
-    def _fits(self, name: str, labels: int, arm: Arm) -> Iterator[Job]:
-        given = self.arguments
-        owner = SCRATCH[name] if arm == "from scratch" else name
-        rates: tuple[float, ...] = RATES[name]
-        if labels > min(given.labels):
-            tried = list(self._fits(name, min(given.labels), arm))
-            if not all(job in self.done for job in tried):
-                return
-            best = chosen([self.done[job] for job in tried])
-            rates = () if best is None else (best,)
-        for seed in range(given.seeds):
-            for subset in range(given.subsets):
-                yield from (Job(owner, labels, arm, subset, seed, rate) for rate in rates)
+def _fits(done: Mapping[Job, Line], name: str, labels: int, arm: Arm, given: argparse.Namespace) -> Iterator[Job]:
+    owner = SCRATCH[name] if arm == "from scratch" else name
+    rates: tuple[float, ...] = RATES[name]
+    if labels > min(given.labels):
+        tried = list(_fits(done, name, min(given.labels), arm, given))
+        if not all(job in done for job in tried):
+            return
+        best = chosen([fit for job in tried for fit in fits_of([done[job]])])
+        rates = () if best is None else (best,)
+    for seed in range(given.seeds):
+        for subset in range(given.subsets):
+            yield from (Job(owner, labels, arm, subset, seed, rate) for rate in rates)
 
 
-def job_of(line: Mapping[str, Any]) -> Job:
+def job_of(line: Line) -> Job:
     """The job that a line is about."""
-    return Job(*(line[name] for name in Job.__dataclass_fields__))
+    return Job(**line["job"])
+
+
+def fits_of(lines: Sequence[Line]) -> list[Line]:
+    """Jobs and their results, of fits that ended well."""
+    return [{**line["job"], **line["records"]} for line in lines if "records" in line and line["job"]["labels"]]
 
 
 def chosen(fits: list[Line]) -> float | None:
     """The rate that is best on the validation volumes, by the draws and seeds that all rates have; None: there are none."""
     values: dict[float, dict[tuple[int, int], float]] = defaultdict(dict)
     for fit in fits:
-        if "valid" in fit:
-            values[fit["rate"]][fit["subset"], fit["seed"]] = fit["valid"]["dice"]
+        values[fit["rate"]][fit["subset"], fit["seed"]] = fit["valid"]["dice"]
     common = set.intersection(*map(set, values.values())) if values else set()
     return max(values, key=lambda rate: mean(values[rate][pair] for pair in common)) if common else None
 
 
-def summary(done: list[Line]) -> dict[str, Any]:
+def summary(lines: Sequence[Line]) -> dict[str, Any]:
     """Mean test Dice by recipe, arm and budget, and the gain pair by pair (same labels, same seed)."""
     fits: dict[tuple[str, str, int], list[Line]] = defaultdict(list)
-    for fit in done:
-        if "test" in fit:
-            fits[fit["recipe"], fit["arm"], fit["labels"]].append(fit)
+    for fit in fits_of(lines):
+        fits[fit["recipe"], fit["arm"], fit["labels"]].append(fit)
     rates = {key: chosen(found) for key, found in fits.items()}
     values = {
         key: {(fit["subset"], fit["seed"]): fit["test"]["dice"] for fit in found if fit["rate"] == rates[key]}
@@ -397,21 +273,16 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument("--channels", type=int, default=0, help="of the U-Net; 0: the recipe's own")
     parser.add_argument("--within", type=float, default=86_400.0, help="seconds of all")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    given.began = time.monotonic()
-    if given.quick and not given.serve:
+    if given.quick:
         given.recipes, given.labels, given.subsets, given.seeds = ["volume_fusion"], [4], 1, 1
         given.pretrain_steps, given.finetune_steps = 5, 5
     return given
 
 
 def main() -> None:
-    """Runs the study, or serves it as one of its workers."""
+    """Runs the study."""
     given = arguments_given()
-    if given.serve:
-        serve(given)
-        return
     if not given.data.is_dir():
         print(json.dumps({"benchmark": "medical_accuracy", "skipped": f"no data at {given.data}"}))
         return
@@ -420,7 +291,15 @@ def main() -> None:
         given.out = given.out or Path(place) / "results.jsonl"
         given.work.mkdir(parents=True, exist_ok=True)
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        done = Study(given).conduct()
+        done = _pieces.conduct(
+            lambda lines: plan(lines, given),
+            partial(do, arguments=given),
+            given.out,
+            jobs=given.jobs,
+            within=given.within,
+            # A pretraining whose folder is gone is made again.
+            still=lambda line: line["job"]["labels"] or (given.work / line["job"]["recipe"]).is_dir(),
+        )
     rows = summary(done)
     print("| recipe / labelled volumes | pretrained | from scratch | gain | deviation | worst | pairs | rate | from scratch |")
     print("|---|---|---|---|---|---|---|---|---|")

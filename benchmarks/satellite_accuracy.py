@@ -32,17 +32,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import _pieces
 import numpy as np
 from _measure import shared_data
 
@@ -336,37 +334,9 @@ def _length(job: Line) -> tuple[bool, bool, bool, int]:
     return job["case"] != "merlin", "steps" not in job, job["case"] != "lulc", -job["tile"]
 
 
-def work(job: Job, data: Path, device: str) -> Line:
-    """One piece; what fails has a line that says so."""
-    try:
-        return {"job": job, "records": (merlin if job["case"] == "merlin" else land_cover)(job, data, device)}
-    except Exception as error:
-        return {"job": job, "error": f"{type(error).__name__}: {error}"[:2000]}
-
-
-def alone() -> None:
-    """A process that does one piece after the other: torch is imported once, and what it prints is no result."""
-    import torch
-
-    torch.set_num_threads(1)
-    sys.stdout = sys.stderr
-
-
-def work_all(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> list[Line]:
-    """What has no line yet, `--jobs` at a time; the lines of all these pieces."""
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
-    lines = [line for line in lines if "records" in line and line["job"] in jobs]
-    finished = [line["job"] for line in lines]
-    os.environ["OMP_NUM_THREADS"] = "1"
-    spawn = multiprocessing.get_context("spawn")
-    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(arguments.jobs, spawn, initializer=alone) as pool:
-        left = [pool.submit(work, job, arguments.data, arguments.device) for job in jobs if job not in finished]
-        for done in as_completed(left):
-            lines.append(line := done.result())
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            print(f"{line['job']}: {line.get('error', 'done')}", file=sys.stderr, flush=True)
-    return lines
+def work(job: Job, data: Path, device: str) -> list[dict[str, Any]]:
+    """One piece."""
+    return (merlin if job["case"] == "merlin" else land_cover)(job, data, device)
 
 
 def summary(records: Sequence[Line]) -> dict[str, Any]:
@@ -458,7 +428,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "quick.jsonl" if arguments.quick else arguments.out
-        lines = work_all(jobs_of(arguments), arguments, out)
+        jobs, do = jobs_of(arguments), partial(work, data=arguments.data, device=arguments.device)
+        lines = _pieces.conduct(lambda lines: jobs, do, out, jobs=arguments.jobs, still=lambda line: line["job"] in jobs)
     found = summary([{**line["job"], **record} for line in lines for record in line.get("records", [])])
     print(table(found))
     print(json.dumps({"errors": [line for line in lines if "error" in line], "results": found}))

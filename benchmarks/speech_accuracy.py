@@ -27,19 +27,18 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import multiprocessing
-import os
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import _pieces
 from _measure import shared_data
 from _speech_candidates import CANDIDATES, VOICES, WORDS
 
@@ -341,49 +340,20 @@ def _official(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float
             yield f"verification, {name}", records[-1][name]
 
 
-def work(task: tuple[Job, Path, str, float | None]) -> dict[str, Any]:
-    """In a worker, which does many runs one after another."""
-    job = task[0]
-    try:
-        return {"job": asdict(job), "records": run_job(*task)}
-    except Exception as error:  # a run that fails must not end the others: it is told, and done again next time
-        return {"job": asdict(job), "error": f"{type(error).__name__}: {error}"}
-
-
-def study(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What is not there yet, `--jobs` at a time, as far as the time goes; all finished lines, and those of what failed now."""
-    errors: list[dict[str, Any]] = []
-    lines, inner = read_lines(arguments.out), inner_jobs(arguments.candidates, arguments.pairs)
+def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is not there yet, as far as the time goes; all lines, and those of what failed now."""
+    inner = inner_jobs(arguments.candidates, arguments.pairs)
     voices = [Job(name, (), seed) for name in VOICES for seed in range(arguments.seeds)]
-    began, asked = time.monotonic(), {_job(line) for line in lines}
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    pool = ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn"))
-    running: set[Future[dict[str, Any]]] = set()
-    with arguments.out.open("a") as file:
-        while True:
-            # A pool works in the order of asking: it is asked for no more at a time than it can do, so that finals come first.
-            for job in [*final_jobs(lines, inner, arguments.seeds), *voices, *inner]:
-                if job not in asked and len(running) < arguments.jobs:
-                    asked.add(job)
-                    running.add(pool.submit(work, (job, arguments.data, arguments.device, arguments.epochs)))
-            left = arguments.within - (time.monotonic() - began)
-            if not running or left <= 0:
-                break
-            ended, running = wait(running, timeout=left, return_when=FIRST_COMPLETED)
-            for line in (future.result() for future in ended):  # raises where a process was killed
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-                (lines if "records" in line else errors).append(line)
-                print(f"{time.monotonic() - began:5.0f} s {line['job']}: {line.get('error', 'done')}", file=sys.stderr)
-    pool.shutdown(wait=not running, cancel_futures=True)
-    for process in multiprocessing.active_children():  # what is over time
-        process.terminate()
-    return lines, errors
+
+    def wanted(lines: Sequence[Mapping[str, Any]]) -> list[Job]:
+        return [*final_jobs(finished(lines), inner, arguments.seeds), *voices, *inner]
+
+    do = partial(run_job, folder=arguments.data, device=arguments.device, epochs=arguments.epochs)
+    return _pieces.conduct(wanted, do, arguments.out, jobs=arguments.jobs, within=arguments.within)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Those of finished runs."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def finished(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The others say why they failed."""
     return [line for line in lines if "records" in line]
 
 
@@ -405,8 +375,9 @@ def main() -> None:
         arguments.candidates, arguments.pairs, arguments.seeds, arguments.epochs = ["hubert"], 1, 1, 0.05
         arguments.out = Path(tempfile.mkdtemp()) / "quick.jsonl"
     arguments.candidates = list(dict.fromkeys(one for name in arguments.candidates for one in (CONTROLS[name], name)))
-    lines, errors = (read_lines(arguments.out), []) if arguments.report else study(arguments)
-    print(json.dumps({"errors": errors, **report(lines)}))
+    lines = finished(_pieces.read(arguments.out)) if arguments.report else study(arguments)
+    errors = [line for line in lines if "error" in line]
+    print(json.dumps({"errors": errors, **report(finished(lines))}))
     if errors:
         sys.exit(1)
 

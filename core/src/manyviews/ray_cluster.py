@@ -47,8 +47,9 @@ def connect() -> Any:
     try:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # a node of one's own that is late raises no kind of its own
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"--engine ray: the cluster cannot be reached ({str(error).splitlines()[0]})\n"
+            f"--engine ray: the cluster cannot be reached ({said})\n"
             "Ray gives a node that it starts here 30 seconds; on a busy machine start one before: ray start --head"
         ) from error
     return ray

@@ -11,9 +11,10 @@ import numpy as np
 from manyviews.errors import DataError
 from manyviews.plugins.note import Note
 from manyviews_satellite.reading.find import SUFFIXES
+from manyviews_satellite.reading.grid import Grid
 from manyviews_satellite.reading.header import read_header
 from manyviews_satellite.reading.options import Options
-from manyviews_satellite.reading.pixels import read_pixels
+from manyviews_satellite.reading.pixels import Window, read_pixels
 from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.reading.stac import is_stac
@@ -94,7 +95,8 @@ def _masks(folder: Path) -> Iterator[str]:
         image = _image_of(file)
         try:
             header = read_header(str(file))
-            read_pixels(header, [1], (0, 0, header.grid.rows, header.grid.cols))
+            for window in _windows(header.grid):
+                read_pixels(header, [1], window)
             if image is None or image.suffix.lower() == ".npy":
                 continue
             grid = read_header(str(image)).grid
@@ -121,7 +123,7 @@ def _is_ours(path: Path) -> bool:
 
 def _scene(scene: Scene) -> Iterator[str]:
     try:
-        parts = [scene.read(window) for window in _windows(scene)]
+        parts = [scene.read(window) for window in _windows(scene.grid)]
     except DataError as error:
         yield _line(str(error).partition(": ")[2])
         return
@@ -134,9 +136,9 @@ def _scene(scene: Scene) -> Iterator[str]:
         yield from (f"band {band.label}: {finding}" for finding in _band(values, scene.checked))
 
 
-def _windows(scene: Scene) -> list[tuple[int, int, int, int]]:
+def _windows(grid: Grid) -> list[Window]:
     """The corners and the middle; all of a small scene."""
-    rows, cols = scene.grid.rows, scene.grid.cols
+    rows, cols = grid.rows, grid.cols
     height, width = min(rows, WINDOW), min(cols, WINDOW)
     if (height, width) == (rows, cols):
         return [(0, 0, rows, cols)]

@@ -26,6 +26,6 @@ def read_splits(path: str, rows: int) -> Codes:
         raise DataError(
             f"{path}: {len(found):,} splits for {rows:,} rows; give one of train, valid, test for each row of the table"
         )
-    if wrong := sorted(set(pc.unique(found).to_pylist()) - set(NAMES)):
+    if wrong := sorted(set(map(str, pc.unique(found).to_pylist())) - set(NAMES)):
         raise DataError(f"{path}: {wrong[0]!r} is no split; expected train, valid or test")
     return pc.index_in(found, value_set=pa.array(NAMES, pa.large_string())).to_numpy().astype(np.uint8)
