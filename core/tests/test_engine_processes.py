@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,23 @@ def signal_stage(folder: Path, rank: int) -> None:
     (folder / f"signal-{rank}").write_text(str(run.stopped))
 
 
-STAGES: tuple[Callable[[Path, int], None], ...] = (resume_stage, mgda_stage, nan_stage, signal_stage)
+def next_stage(folder: Path, rank: int) -> None:
+    """The first process takes its time to store the last checkpoint; both read it next."""
+    save = checkpoint.save
+
+    def late(*given: Any, **named: Any) -> Any:
+        time.sleep(1.5)
+        return save(*given, **named)
+
+    checkpoint.save = late
+    try:
+        run = pretrain(recipe(folder, "first", steps=2, checkpoint_every=None))
+    finally:
+        checkpoint.save = save
+    (folder / f"next-{rank}").write_text(checkpoint.last(run.folder).name)
+
+
+STAGES: tuple[Callable[[Path, int], None], ...] = (resume_stage, mgda_stage, nan_stage, next_stage, signal_stage)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +182,12 @@ def test_a_nan_of_one_process_ends_both_and_nothing_is_saved(folder: Path) -> No
     run = only_run(folder / "nan")
     assert checkpoint.checkpoints(run.folder / "checkpoints") == []
     assert json.loads((run.folder / "run.json").read_text())["status"] == "FAILED"
+
+
+def test_all_return_when_the_first_has_stored_everything(folder: Path) -> None:
+    for rank in (0, 1):
+        assert (folder / f"next-{rank}").exists(), (folder / "words").read_text()
+        assert (folder / f"next-{rank}").read_text() == "step-00000002"
 
 
 def test_a_signal_to_one_process_ends_both_with_a_checkpoint(folder: Path) -> None:

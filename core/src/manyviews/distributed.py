@@ -27,6 +27,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from manyviews.errors import UserError
+
 
 def active() -> bool:
     """Whether a process group is up."""
@@ -87,6 +89,22 @@ def highest(numbers: Sequence[int]) -> list[int]:
         assert world is not None
         dist.all_reduce(joined, op=dist.ReduceOp.MAX, group=_hosts(world))
     return [int(number) for number in joined]
+
+
+def meet() -> None:
+    """Go on when all processes are here. Host to host: no device waits.
+
+    Raises:
+        UserError: One of them is gone.
+    """
+    if not active():
+        return
+    world = dist.group.WORLD
+    assert world is not None
+    try:
+        dist.barrier(group=_hosts(world))
+    except RuntimeError as error:
+        raise UserError("another process of this run has ended; what it said tells why") from error
 
 
 class _Gather(torch.autograd.Function):

@@ -83,17 +83,21 @@ class Session:
     """Makes the report of a finished run."""
 
     def run_to_the_end(self) -> Run:
-        """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells."""
+        """Train, evaluate, store; whatever happens, the tracker is told how it ended. The first process alone tells, and the
+        others return with it: what they do next may read what it stored."""
         if not self.trainer.fabric.is_global_zero:
             follow = self.trainer.train(lambda step, metrics: None, self._follow, self._join)
+            distributed.meet()
             return replace(self.run, stopped=follow)
         self._start_tracking()  # and with it take the run's lock
         checkpoint.sweep(self.checkpoints)
         status: FinalStatus = "FAILED"
+        trained = False
         try:
             with Journal(self.run.folder) as self.journal:
                 registry().call("manyviews_run_started", run=self.run)
                 stopped = self.trainer.train(self.journal.log, self._evaluate, self._save)
+                trained = True
                 status = "KILLED" if stopped else "FINISHED"
                 self._store_model(status)
         except KeyboardInterrupt:
@@ -102,6 +106,8 @@ class Session:
         finally:
             self.tracker.finish(status)
             registry().call("manyviews_run_finished", run=self.run, status=status)
+            if trained:  # before that the others are in the middle of a step, and wait for its gradients
+                distributed.meet()
         return replace(self.run, stopped=stopped)
 
     def _start_tracking(self) -> None:
