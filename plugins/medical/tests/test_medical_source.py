@@ -170,6 +170,40 @@ def test_volumes_are_turned_and_resampled_and_answers_brought_back(tmp_path: Pat
     assert (found == wanted).mean() > 0.97
 
 
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("{}/scan.nii.gz", "{}/scan_seg.nii.gz"),
+        ("{}/image.nii.gz", "{}/labels/image.nii.gz"),
+        ("images/{}/scan.nii.gz", "labels/{}/scan.nii.gz"),
+        ("scans/{}.nii.gz", "labels/{}.nii.gz"),
+        ("{}/images/scan.nii.gz", "{}/labelsTr/scan.nii.gz"),
+    ],
+)
+def test_files_of_one_name_in_many_folders_have_the_segmentation_of_their_own(tmp_path: Path, image: str, label: str) -> None:
+    for number, patient in enumerate(("p1", "p2", "p3")):
+        save(tmp_path / image.format(patient), volume(number))
+        if patient != "p2":
+            save(tmp_path / label.format(patient), labels(number))
+    found = {case.images[0].path: case.label and case.label.path for case in find_cases(tmp_path)}
+    wanted = {tmp_path / image.format(patient): tmp_path / label.format(patient) for patient in ("p1", "p2", "p3")}
+    wanted[tmp_path / image.format("p2")] = None
+    assert found == wanted
+
+
+def test_segmentations_that_could_be_two_images_or_are_two_are_refused(tmp_path: Path) -> None:
+    for patient in ("p1", "p2"):
+        save(tmp_path / f"a/{patient}/scan.nii.gz", volume())
+    save(tmp_path / "a/labels/scan.nii.gz", labels())
+    with pytest.raises(DataError, match=r"labels.scan\.nii\.gz: is the segmentation of .*p1.* or of .*p2.*manifest"):
+        find_cases(tmp_path)
+    save(tmp_path / "b/scan.nii.gz", volume())
+    for word in ("seg", "gt"):
+        save(tmp_path / f"b/scan_{word}.nii.gz", labels())
+    with pytest.raises(DataError, match=r"scan\.nii\.gz: has two segmentations, .*scan_gt.* and .*scan_seg.*manifest"):
+        find_cases(tmp_path / "b")
+
+
 def test_an_msd_data_set(tmp_path: Path) -> None:
     save(tmp_path / "imagesTr/a.nii.gz", volume())
     save(tmp_path / "labelsTr/a.nii.gz", labels())

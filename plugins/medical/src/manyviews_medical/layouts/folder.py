@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
+from manyviews.errors import DataError
 from manyviews_medical.case import Case, Image
 from manyviews_medical.reading.dicom import find_series, is_dicom
 from manyviews_medical.reading.read import stem_of, suffix_of
@@ -31,10 +34,48 @@ def alone(path: Path) -> list[Case]:
 
 def _volumes(root: Path, files: list[Path]) -> list[Case]:
     volumes = [path for path in files if suffix_of(path) and path.is_file()]
-    labels = {_key(path): path for path in volumes if LABEL.search(stem_of(path)) or LABEL_FOLDERS.match(path.parent.name)}
-    masks = {_key(path): path for path in volumes if MASK.search(stem_of(path))}
-    beside = {*labels.values(), *masks.values()}
-    return [_case(root, path, labels, masks) for path in volumes if path not in beside]
+    labels = [path for path in volumes if LABEL.search(stem_of(path)) or _among_labels(path.relative_to(root))]
+    masks = [path for path in volumes if MASK.search(stem_of(path))]
+    beside = {*labels, *masks}
+    images = [path for path in volumes if path not in beside]
+    label_of, mask_of = _pairs(images, labels, "segmentation"), _pairs(images, masks, "mask")
+    return [_case(root, path, label_of.get(path), mask_of.get(path)) for path in images]
+
+
+def _among_labels(path: Path) -> bool:
+    return any(LABEL_FOLDERS.match(part) for part in path.parent.parts)
+
+
+def _pairs(images: list[Path], beside: list[Path], what: str) -> dict[Path, Path]:
+    """Image -> what lies beside it. Folders of patients may all hold files of the same names: of the images that have a name
+    in common with a segmentation it is that one's in whose folder, or in the likeliest of whose folders, it lies."""
+    by_key: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        by_key[_key(image)].append(image)
+    found: dict[Path, Path] = {}
+    for path in beside:
+        near = {image: _shared(image.parent.parts, path.parent.parts) for image in by_key[_key(path)]}
+        owners = [image for image, folders in near.items() if folders == max(near.values())]
+        if len({image.parent for image in owners}) > 1:
+            raise DataError(f"{path}: is the {what} of {owners[0]} or of {owners[1]}? say so in a manifest (CSV)")
+        for image in owners:
+            if image in found:
+                raise DataError(
+                    f"{image}: has two {what}s, {found[image]} and {path}; move one away, or name one in a manifest (CSV)"
+                )
+            found[image] = path
+    return found
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """Folders that two files have in common, from the root down and then from the files up: `scans/a/x` and `labels/a/x` have
+    `a`."""
+    down = _alike(one, other)
+    return down + _alike(one[down:][::-1], other[down:][::-1])
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _key(path: Path) -> str:
@@ -45,8 +86,7 @@ def _key(path: Path) -> str:
     return stem
 
 
-def _case(root: Path, path: Path, labels: dict[str, Path], masks: dict[str, Path]) -> Case:
-    label, mask = labels.get(_key(path)), masks.get(_key(path))
+def _case(root: Path, path: Path, label: Path | None, mask: Path | None) -> Case:
     name = str(path.relative_to(root).with_name(stem_of(path)))
     return Case(name, (Image(path),), Image(label) if label else None, Image(mask) if mask else None)
 
