@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,41 @@ def test_the_doctor_leaves_what_is_not_sound_to_others(tmp_path: Path) -> None:
     assert examine(tmp_path) is None
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     assert examine(tmp_path / "table.csv") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "path,frames,rate\na.wav,4000,16000\n",
+            r"m\.csv, row 1: lists 4,000 samples at 16,000 Hz of .*a\.wav, which has 4,000 at",
+        ),
+        (
+            "path,frames,rate\na.wav,3000,8000\n",
+            r"m\.csv, row 1: lists 3,000 samples at 8,000 Hz of .*a\.wav, which has 4,000 at",
+        ),
+        ("path,frames,rate\na.wav,4000,\n", r"m\.csv, row 1 \(a\.wav\): no rate"),
+        ("path,start,end\na.wav,0,9\n", r"m\.csv, row 1: asks for 0 to 9 s of .*a\.wav, which is 0\.5 s long"),
+        ("path,start,end\na.wav,0,0.01\n", r"a\.wav: 10 ms long, less than a frame of features \(25 ms\)"),
+        ("file,label\na.wav,1\n", r"m\.csv: there is no column 'path' \(it has: file, label\).*data\.path_column"),
+        ("path;label\na.wav;1\n", r"m\.csv: there is no column 'path' \(it has: path;label\)"),
+    ],
+)
+def test_the_doctor_reads_what_a_manifest_says(text: str, said: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(200.0, 0.5), 8000)
+    (tmp_path / "m.csv").write_text(text)
+    found = examine(tmp_path / "m.csv")
+    assert found is not None
+    assert len(found) == 1
+    assert re.search(said, found[0]), found
+
+
+def test_the_doctor_knows_a_broken_list_of_sounds_and_a_file_without_samples(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"path": "a.wav"}\n{broken\n')
+    assert "cannot be read as a manifest" in (examine(tmp_path / "m.jsonl") or [""])[0]
+    soundfile.write(tmp_path / "m.ogg", np.tile(tone(200.0, 1.0), 10), 8000)
+    (tmp_path / "m.ogg").write_bytes((tmp_path / "m.ogg").read_bytes()[:6000])
+    assert "m.ogg: truncated: its last Ogg page is broken off" in (examine(tmp_path / "m.ogg") or [""])[0]
 
 
 def test_the_demos_notes_are_sounds_of_each_octave(tmp_path: Path) -> None:

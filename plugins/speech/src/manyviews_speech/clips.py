@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 
 from manyviews.errors import DataError
-from manyviews_speech.listing import Item
+from manyviews_speech.listing import Item, part_of
 from manyviews_speech.recording import Recording, decode, read, scan
 from manyviews_speech.spec import AudioSpec
 from manyviews_speech.torchaudio_cpu import load
@@ -67,7 +67,7 @@ def find_clips(
             clips += _cut(found, item, number, rate, chunk, shortest(rate), mono)
         except DataError as error:
             if not skip:
-                raise
+                raise DataError(f"{error}\nmend it, or leave it out of the data; runs do with `data.on_error: skip`") from error
             skipped.append(str(error))
     if not clips:
         raise DataError(f"no usable sound: all {len(items):,} files were left out; the first: {skipped[0]}")
@@ -96,13 +96,7 @@ def _described(item: Item) -> Recording:
 def _cut(recording: Recording, item: Item, number: int, rate: int, chunk: float | None, shortest: int, mono: str) -> list[Clip]:
     if mono == "refuse" and recording.channels > 1:
         raise DataError(f"{recording.path}: {recording.channels} channels, and `data.mono: refuse`; choose `mean` or `first`")
-    start = round((item.start or 0.0) * recording.rate)
-    stop = recording.frames if item.end is None else round(item.end * recording.rate)
-    if stop > recording.frames or start >= stop:
-        raise DataError(
-            f"{item.where}: asks for {start / recording.rate:g} to {stop / recording.rate:g} s of {recording.path}, "
-            f"which is {recording.frames / recording.rate:g} s long"
-        )
+    start, stop = part_of(item, recording)
     step = stop - start if chunk is None else max(round(chunk * recording.rate), 1)
     pieces = [Clip(recording, at, min(at + step, stop), number) for at in range(start, stop, step)]
     kept = [piece for piece in pieces if piece.points(rate) >= shortest]

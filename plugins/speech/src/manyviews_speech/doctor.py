@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from manyviews.errors import DataError
-from manyviews_speech.listing import Item, listing
+from manyviews_speech.listing import Item, listing, part_of
 from manyviews_speech.recording import SUFFIXES, Recording, decode, read, scan
 
 LISTS = frozenset({".csv", ".tsv", ".jsonl", ".scp"})
@@ -17,6 +18,12 @@ CLIPPED = 1e-3
 """Share of samples at full scale from which a recording is called clipped."""
 SILENT = 1e-4
 """Largest amplitude of what is called silence: -80 dB."""
+FRAME = 0.025
+"""Seconds of a frame of features as they are by default."""
+LOOKED_AT = 1 << 16
+"""Bytes of a list that are searched for names of sound files."""
+NAMED = re.compile(rf"({'|'.join(re.escape(suffix) for suffix in sorted(SUFFIXES))})[\s\"',;|]", re.IGNORECASE)
+"""The end of a sound file's name in a list of any form."""
 
 
 def examine(path: Path) -> list[str] | None:
@@ -38,27 +45,39 @@ def _is_ours(path: Path) -> bool:
 
 
 def _lists_sound(path: Path) -> bool:
-    """A CSV may be anybody's table: it is ours where its rows name sound files."""
-    try:
-        return any(item.path.suffix.lower() in SUFFIXES for item in listing(path))
-    except (DataError, OSError, UnicodeDecodeError):
-        return path.suffix.lower() == ".scp"
+    """A CSV may be anybody's table: it is ours where it names sound files, also where it cannot be read as a manifest."""
+    with path.open("rb") as file:
+        return path.suffix.lower() == ".scp" or NAMED.search(file.read(LOOKED_AT).decode(errors="replace") + "\n") is not None
 
 
 def _item(item: Item) -> list[str]:
     try:
         recording = scan(item.path)
+        _check_listed(item, recording)
+        start, stop = part_of(item, recording)
         decode(recording)
-        heard = read(recording, 0, min(recording.frames, round(SECONDS * recording.rate)))
+        heard = read(recording, start, min(stop, start + round(SECONDS * recording.rate)))
     except DataError as error:
         return [_line(error)]
-    return [f"{item.path}: {finding}" for finding in _findings(recording, heard)]
+    return [f"{item.path}: {finding}" for finding in _findings(recording, heard, (stop - start) / recording.rate)]
 
 
-def _findings(recording: Recording, heard: np.ndarray) -> list[str]:
+def _check_listed(item: Item, recording: Recording) -> None:
+    """What a manifest says of a file, which runs take without opening it."""
+    told, found = (item.frames, item.rate), (recording.frames, recording.rate)
+    if None not in told and told != found:
+        raise DataError(
+            f"{item.where}: lists {item.frames:,} samples at {item.rate:,} Hz of {item.path}, which has {recording.frames:,} "
+            f"at {recording.rate:,} Hz; correct it, or leave `frames` and `rate` out"
+        )
+
+
+def _findings(recording: Recording, heard: np.ndarray, seconds: float) -> list[str]:
     """What can be read and may not be meant."""
     loudest = float(np.abs(heard).max())
     found = []
+    if seconds < FRAME:
+        found.append(f"{1000 * seconds:.3g} ms long, less than a frame of features ({1000 * FRAME:g} ms); leave it out")
     if loudest < SILENT:
         found.append("silence")
     elif (share := float((np.abs(heard) >= 0.999).mean())) > CLIPPED:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from manyviews.errors import DataError
 from manyviews.plugins.suggest import did_you_mean
-from manyviews_speech.recording import SUFFIXES
+from manyviews_speech.recording import SUFFIXES, Recording
 
 KALDI = {"utt2spk": "speaker", "text": "text", "utt2label": "label"}
 """Files beside a wav.scp and the column that each becomes."""
@@ -128,6 +128,22 @@ def _row(manifest: Path, number: int, row: Mapping[str, str], column: str) -> It
     )
 
 
+def part_of(item: Item, recording: Recording) -> tuple[int, int]:
+    """First sample of the item's part of its recording, and the first behind it.
+
+    Raises:
+        DataError: the part is not within the recording.
+    """
+    start = round((item.start or 0.0) * recording.rate)
+    stop = recording.frames if item.end is None else round(item.end * recording.rate)
+    if stop > recording.frames or start >= stop:
+        raise DataError(
+            f"{item.where}: asks for {start / recording.rate:g} to {stop / recording.rate:g} s of {recording.path}, "
+            f"which is {recording.frames / recording.rate:g} s long"
+        )
+    return start, stop
+
+
 def number_of(row: Mapping[str, str], name: str, where: str) -> float | None:
     text = row.get(name, "")
     try:
@@ -167,11 +183,11 @@ def _kaldi(path: Path) -> list[Item]:
 def _pairs(path: Path) -> dict[str, str]:
     pairs = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        key, _, value = line.strip().partition(" ")
-        if key and not value:
-            raise DataError(f"{path}, line {number}: {key!r} has nothing behind it; expected `key value`")
-        if key:
-            pairs[key] = value.strip()
+        words = line.split(maxsplit=1)  # blanks or tabs, as Kaldi reads them
+        if len(words) == 1:
+            raise DataError(f"{path}, line {number}: {words[0]!r} has nothing behind it; expected `key value`")
+        if words:
+            pairs[words[0]] = words[1].strip()
     if not pairs:
         raise DataError(f"{path}: the list is empty")
     return pairs

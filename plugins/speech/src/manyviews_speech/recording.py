@@ -55,10 +55,10 @@ def scan(path: Path) -> Recording:
         info = soundfile.info(str(path))
     except soundfile.LibsndfileError as error:
         raise DataError(f"{path}: cannot be read as sound: {error.error_string.rstrip('.')}") from error
+    if not _ends(path):
+        raise DataError(f"{path}: truncated: its last Ogg page is broken off or not the stream's end")
     if info.frames <= 0:
         raise DataError(f"{path}: the file holds no samples")
-    if not _ends(path):
-        raise DataError(f"{path}: truncated: its last Ogg page is broken off or not the stream's end ({info.frames:,} samples)")
     claimed = _claimed_bytes(path)
     if claimed is not None and claimed > path.stat().st_size:
         raise DataError(
@@ -120,7 +120,8 @@ def read(recording: Recording, start: int = 0, stop: int | None = None) -> Float
         with soundfile.SoundFile(str(recording.path)) as file:
             if file.samplerate != recording.rate:
                 raise DataError(
-                    f"{recording.path}: its rate is {file.samplerate:,} Hz, expected {recording.rate:,} Hz as listed"
+                    f"{recording.path}: its rate is {file.samplerate:,} Hz, expected {recording.rate:,} Hz as listed; "
+                    "correct the list, or leave `rate` out of it"
                 )
             if start:
                 file.seek(start)
@@ -129,9 +130,10 @@ def read(recording: Recording, start: int = 0, stop: int | None = None) -> Float
         gone = "" if recording.path.is_file() else "; the file is gone since it was listed"
         raise DataError(f"{recording.path}: cannot be read as sound{gone or f': {error}'}") from error
     if len(samples) < stop - start:
-        raise DataError(
-            f"{recording.path}: truncated: {start + len(samples):,} samples could be read, {recording.frames:,} are expected"
-        )
+        could = f"{start + len(samples):,} samples could be read, {recording.frames:,} are"
+        if recording.subtype:
+            raise DataError(f"{recording.path}: truncated: {could} expected")
+        raise DataError(f"{recording.path}: {could} listed; correct the list, or leave `frames` out of it")
     if not np.isfinite(samples).all():
         place = int(np.flatnonzero(~np.isfinite(samples).all(1))[0])
         raise DataError(f"{recording.path}: sample {start + place:,} is NaN or infinite")

@@ -53,7 +53,7 @@ class AudioSource(Source):
         group: Column whose clips belong together: drawn splits never part them. Pieces of one recording always do.
         splits: Column that names train, valid or test, or shares such as `{valid: 0.1, test: 0.2}`. Default: these shares
             where there is a target, else all clips train.
-        hold_out: Column and value whose clips are the test split, such as `{speaker: theo}`.
+        hold_out: Column and value, or values, whose clips are the test split: `{speaker: theo}`, `{speaker: [theo, lucas]}`.
         split_seed: Seed of drawn splits.
         rate: Samples a second that all is brought to; null: the rate of the first file.
         mono: What becomes of several channels: their mean, the first, or an error. The mean of a pair in opposite phase is
@@ -96,7 +96,7 @@ class AudioSource(Source):
         speaker: str | None = None,
         group: str | None = None,
         splits: str | dict[str, float] | None = None,
-        hold_out: dict[str, str] | None = None,
+        hold_out: dict[str, str | list[str]] | None = None,
         split_seed: NonNegativeInt = 0,
         rate: PositiveInt | None = 16_000,
         mono: Literal["mean", "first", "refuse"] = "mean",

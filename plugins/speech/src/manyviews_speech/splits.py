@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from manyviews.errors import DataError
 from manyviews.source import Labels
@@ -28,7 +28,7 @@ def split_items(
     items: Sequence[Item],
     owners: Int[np.ndarray, "clips"],
     splits: str | Mapping[str, float] | None,
-    hold_out: Mapping[str, str] | None,
+    hold_out: Mapping[str, str | Sequence[str]] | None,
     labels: Labels | None,
     groups: Shaped[np.ndarray, "clips"] | None,
     seed: int,
@@ -41,7 +41,7 @@ def split_items(
     Args:
         owners: The item that each clip is of.
         splits: A column, or shares to draw.
-        hold_out: Column -> value: those clips test.
+        hold_out: Column -> value, or values: those clips test.
         groups: What must not be parted.
         column: Gives a column of the items.
         judged: Whether anything is known that tasks can judge by, so that shares are drawn where none are given.
@@ -56,16 +56,22 @@ def split_items(
         shares = splits
     elif judged:
         shares = {"valid": 0.1} if hold_out else {"valid": 0.1, "test": 0.2}
-    for name, value in (hold_out or {}).items():
-        held = column(name)[owners] == value
-        if not held.any() or held.all():
-            known = sorted(set(column(name).tolist()))
-            raise DataError(
-                f"data.hold_out: {name} {value!r} is of {'all' if held.all() else 'no'} clips; known: {', '.join(known[:10])}"
-            )
-        own = np.where(held, "test", own)
+    for name, values in (hold_out or {}).items():
+        own = np.where(_held(name, [values] if isinstance(values, str) else values, column(name)[owners]), "test", own)
     strata = labels.values if labels is not None and labels.kind == "classification" else np.zeros(len(owners), np.int64)
     return draw_splits(own, shares, strata, groups, seed)
+
+
+def _held(name: str, values: Sequence[str], column: Shaped[np.ndarray, "clips"]) -> Bool[np.ndarray, "clips"]:
+    """Which clips are held out."""
+    known = sorted(set(column.tolist()))
+    for value in values:
+        if value not in known:
+            raise DataError(f"data.hold_out: {name} {value!r} is of no clips; known: {', '.join(known[:10])}")
+    held = np.isin(column, list(values))
+    if not held.any() or held.all():
+        raise DataError(f"data.hold_out: {name} {list(values)} is of {'all' if held.all() else 'no'} clips; some must stay")
+    return held
 
 
 def _said(value: str, item: Item) -> str:
