@@ -16,11 +16,13 @@ from manyviews.engine.pretrain import check
 from manyviews.errors import UserError
 from manyviews.layout import Layout
 from manyviews.lengths import Lengths
-from manyviews.look.marks import to_grid
-from manyviews.look.views import make_columns, views_figure
+from manyviews.look.marks import mark_cells, to_grid
+from manyviews.look.style import drawing, figure
+from manyviews.look.views import draw_columns, make_columns, views_figure
 from manyviews.mask import Mask
 from manyviews.recipe.model import Recipe
 from manyviews.renderer import Shown
+from manyviews.testing.toy import ToyLines
 from manyviews.view import View
 
 MakeRecipe = Callable[..., Recipe]
@@ -99,3 +101,27 @@ def test_without_matplotlib_it_says_what_to_install(toy_recipe: MakeRecipe, monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name))
     with pytest.raises(UserError, match=r'pip install "manyviews\[report\]"'):
         build_renderer(recipe, build_source(recipe).spec)
+
+
+def test_marks_on_one_of_several_pictures_leave_the_others_in_sight() -> None:
+    with drawing():
+        axes = figure(3, 1).subplots()
+        axes.imshow(np.zeros((4, 12, 3)), extent=(0, 12, 4, 0))
+        mark_cells(axes, np.eye(2, dtype=bool), [], (8, 12, 4, 0))
+        assert axes.get_xlim() == (0, 12)
+        assert axes.get_ylim() == (4, 0)
+
+
+def test_a_column_is_as_wide_as_its_pictures(toy_recipe: MakeRecipe) -> None:
+    recipe = check(toy_recipe())
+    source = build_source(recipe)
+    columns = make_columns(recipe, source, build_encoder(recipe, source.spec), samples=2, seed=1)
+
+    class Wide(ToyLines):
+        def size_of(self, shown: Shown) -> tuple[float, float]:
+            return (3.0 if shown.data is None else 1.0), 2.0
+
+    made = draw_columns(Wide(), columns)
+    assert made.get_figwidth() == 4.0
+    data, view = made.axes[:2]
+    assert data.get_position().width / view.get_position().width == pytest.approx(3.0)

@@ -87,6 +87,10 @@ class Renderer(ABC):
         with, `manyviews.look.style` colours that can be read on light and on dark. The axes have no ticks and no frame.
         """
 
+    def size_of(self, shown: Shown) -> tuple[float, float]:
+        """Width and height of the picture of one unit in inches, where it is not that of all (`size`)."""
+        return self.size
+
     def caption(self, source: Any, sample: int, token: int | None = None) -> str:
         """A few words that tell a unit of the source (its own class, the unit's number there) from others: a file's name, a
         date, a node's id. The core writes number and label itself; empty: nothing more is known."""

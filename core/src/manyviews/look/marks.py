@@ -54,13 +54,16 @@ def mark_cells(
     asked: list[Bool[np.ndarray, "rows columns"]],
     extent: Extent,
 ) -> None:
-    """Cover the hidden cells of a grid; outline what is asked for, a set a colour's shade."""
+    """Cover the hidden cells of a grid; outline what is asked for, a set a colour's shade. The axes' limits stay."""
     from matplotlib.colors import to_rgba
 
     if hidden.any():
         cover = np.zeros((*hidden.shape, 4))
         cover[hidden] = to_rgba(HIDDEN, 0.75)
+        limits = (axes.get_xlim(), axes.get_ylim()) if axes.has_data() else None
         axes.imshow(cover, extent=extent, aspect=axes.get_aspect(), zorder=3, interpolation="nearest")
+        if limits is not None:  # an image makes the axes its own, though it may cover one picture of several
+            axes.set(xlim=limits[0], ylim=limits[1])
     for one in asked:
         outline(axes, one, extent, ASKED)
 

@@ -91,11 +91,13 @@ def _places(recipe: Recipe, lengths: list[int], samples: int, seed: int) -> list
 
 def draw_columns(renderer: Renderer, columns: Sequence[Column]) -> Figure:
     """All of them in one figure."""
-    width, height = renderer.size
+    sizes = [[renderer.size_of(shown) for shown in column.units] for column in columns]
+    widths = [max(width for width, _ in column) for column in sizes]
+    height = max(height for column in sizes for _, height in column)
     rows = len(columns[0].units)
     with drawing():
-        made = figure(len(columns) * width, rows * (height + 0.08) + TITLE)
-        grid = made.subplots(rows, len(columns), squeeze=False)
+        made = figure(sum(widths), rows * (height + 0.08) + TITLE)
+        grid = made.subplots(rows, len(columns), squeeze=False, width_ratios=widths)
         for across, column in enumerate(columns):
             for down, shown in enumerate(column.units):
                 draw_one(renderer, grid[down, across], shown)

@@ -36,7 +36,7 @@ class Drawer:
         """A unit as it is in the data."""
         batch = self.source.batch(np.array([sample]))
         shown = Shown(View(batch, self.encoder.layout(batch)), 0, token)
-        width, height = self.renderer.size
+        width, height = self.renderer.size_of(shown)
         with drawing():
             axes = figure(width, height).add_axes((0.0, 0.0, 1.0, 1.0))
             draw_one(self.renderer, axes, shown)

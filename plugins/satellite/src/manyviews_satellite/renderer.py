@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from manyviews_satellite.source import TileSource
 
-SPAN = (-2.0, 2.5)
-"""Deviations of the training data between which colours span, alike for all tiles: water looks dark, and noise small."""
 QUANTILES = (0.02, 0.98)
-"""Of a radar tile's amplitudes; of a view, those of the tile that it was made of."""
+"""Of a tile's numbers, of all its dates and colours together, those that are drawn darkest and brightest: hues stay, and the
+dates of a tile, and a view and the tile that it was made of, can be compared."""
+LEAST = 1.5
+"""Deviations of the training data that colours span at least: what varies by less is drawn as even as it is."""
+GAMMA = 0.7
+"""Brightness is a power of a number: beside a date full of clouds the ground of the others would be black."""
 
 
 class TileRenderer(Renderer):
@@ -36,6 +39,11 @@ class TileRenderer(Renderer):
 
     size = (1.6, 1.6)
 
+    def size_of(self, shown: Shown) -> tuple[float, float]:
+        """Dates stand side by side."""
+        width, height = self.size
+        return shown.view.batch.dates * width, height
+
     def __init__(self, spec: TileSpec, /, *, bands: list[str] | None = None) -> None:
         self.spec = spec
         names = [band.label for band in spec.bands]
@@ -44,6 +52,7 @@ class TileRenderer(Renderer):
         if unknown := [name for name in wanted if name not in names]:
             raise UserError(f"renderer.bands: there is no band {unknown[0]!r} (known: {', '.join(names)})")
         self.wanted = [names.index(name) for name in wanted]
+        self.gamma = 1.0 if spec.complex else GAMMA
 
     def draw(self, axes: Axes, shown: Shown) -> None:
         from manyviews.look.marks import mark_cells, outline, to_grid
@@ -52,7 +61,7 @@ class TileRenderer(Renderer):
         data: TileBatch = shown.original.view.batch
         low, high = self._span(data, shown.original.sample)
         pictures = [
-            ((self.colours(batch, shown.sample, date) - low) / np.maximum(high - low, 1e-6)).clip(0, 1)
+            ((self.colours(batch, shown.sample, date) - low) / np.maximum(high - low, 1e-6)).clip(0, 1) ** self.gamma
             for date in range(batch.dates)
         ]
         pictures = [np.where(np.isnan(picture), 0.5, picture) for picture in pictures]
@@ -77,13 +86,14 @@ class TileRenderer(Renderer):
                 grid = grid[date] if batch.dates > 1 else grid
                 outline(axes, np.asarray(grid.reshape(-1, *grid.shape[-2:]).any(0)), extent, style.MARKED)
 
-    def _span(self, data: TileBatch, sample: int) -> tuple[Float[np.ndarray, "three"], Float[np.ndarray, "three"]]:
+    def _span(self, data: TileBatch, sample: int) -> tuple[float, float]:
         """The numbers that are drawn darkest and brightest."""
-        if not self.spec.complex:
-            return np.full(3, SPAN[0]), np.full(3, SPAN[1])
         seen = np.stack([self.colours(data, sample, date) for date in range(data.dates)])
-        low, high = np.nanquantile(seen, QUANTILES, axis=(0, 1, 2)) if np.isfinite(seen).any() else (np.zeros(3), np.ones(3))
-        return low, high
+        if not np.isfinite(seen).any():
+            return 0.0, 1.0
+        low, high = (float(value) for value in np.nanquantile(seen, QUANTILES))
+        lacking = 0.0 if self.spec.complex else max(LEAST - (high - low), 0.0)
+        return low - lacking / 2, high + lacking / 2
 
     def colours(self, batch: TileBatch, sample: int, date: int) -> Float[np.ndarray, "rows cols three"]:
         """Red, green and blue in deviations of the training data; NaN where nothing was seen, the mean of a missing band."""
