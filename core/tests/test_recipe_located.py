@@ -95,3 +95,10 @@ def test_who_knows_its_key_keeps_it_and_it_travels() -> None:
         raise RecipeError("optim.lr: no", key="optim.lr", where="x.yaml:3")
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.key) == ("optim.lr: no\n  in x.yaml:3", "optim.lr")
+
+
+def test_an_error_that_says_its_key_is_not_told_of_it_twice() -> None:
+    for said, told in (("data.path: there is no x", "data.path: there is no x"), ("database gone", "data: database gone")):
+        with pytest.raises(UserError) as caught, keyed("data"):
+            raise DataError(said)
+        assert str(caught.value) == told

@@ -14,6 +14,7 @@ from manyviews.cli.main import run
 from manyviews.engine.judge import evaluate_run
 from manyviews.engine.pretrain import pretrain
 from manyviews.recipe.model import Recipe
+from manyviews.report import embedded
 from manyviews.report.atlas import colour, draw_map, layout, legend
 from manyviews.report.curves import LEAST, MOST_POINTS, Series, thinned, title, wide_enough
 from manyviews.report.embedded import Embeddings, Known
@@ -21,6 +22,8 @@ from manyviews.report.make import NAME, verdict_of
 from manyviews.report.neighbours import near, nearest
 from manyviews.report.page import table
 from manyviews.report.scores import last_readings
+from manyviews.testing.toy import ToyEncoder, ToySource, ToySpec
+from manyviews.view import View
 
 MakeRecipe = Callable[..., Recipe]
 TASKS = [{"task": "linear_probe", "every": 4}, {"task": "effective_rank"}]
@@ -210,3 +213,21 @@ def test_colours_tell_classes_and_numbers_apart() -> None:
     numbers = colour(Known("size", np.array([0.0, 10.0, np.nan]), ()), 3)
     assert len(set(numbers)) == 3
     assert numbers[2] == classes[2] == "var(--faint)"
+
+
+def test_of_very_many_tokens_few_samples_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set of images whose unit is the pixel has billions: no list of all of them, and no look at every sample."""
+    source, spec = ToySource(samples=4000, length=8), ToySpec(channels=4)
+    encoder, read = ToyEncoder(spec), []
+    own = ToySource.batch
+    monkeypatch.setattr(ToySource, "batch", lambda self, index: (read.extend(index.tolist()), own(self, index))[1])
+    monkeypatch.setattr(embedded, "MOST_TOKENS", 160)
+    found = embedded.embeddings(encoder, source, "token", seed=0)
+    assert len(set(read)) == 21, "20 samples of 8 tokens, and the one that was too many"
+    assert found.total is None
+    assert 0 < len(found.units) <= 160
+    whole = ToyEncoder.forward(encoder, View(own(source, np.arange(4000)), encoder.layout(own(source, np.arange(4000)))))
+    places = found.samples * 8 + np.array(found.tokens)
+    assert np.allclose(found.x, whole.tokens.detach().numpy()[places], atol=1e-5)
+    small = ToySource(samples=6, length=8)
+    assert embedded.embeddings(encoder, small, "token", seed=0).total is None, "test samples are not looked at"

@@ -49,10 +49,11 @@ class PluginError(UserError):
 
 @contextmanager
 def keyed(key: str) -> Iterator[None]:
-    """Errors that know no key are told that of the part which raised them, and begin with it."""
+    """Errors that know no key are told that of the part which raised them, and begin with it or with a key in it."""
     try:
         yield
     except UserError as error:
         if not error.key:
-            error.key, error.args = key, (f"{key}: {error.args[0]}",)
+            said = str(error.args[0])  # of a part of its own it has told already where that is (`data.path: …`)
+            error.key, error.args = key, (said if said.startswith(f"{key}.") else f"{key}: {said}",)
         raise

@@ -116,7 +116,7 @@ def _objectives(recipe: Recipe) -> str:
     return " + ".join(term.objective.name for term in recipe.all_terms())
 
 
-def _facts(run: Run, recipe: Recipe, source: Source, file: RunFile, units: int) -> dict[str, str]:
+def _facts(run: Run, recipe: Recipe, source: Source, file: RunFile, units: int | None) -> dict[str, str]:
     tags = file.state.tags
     plugins = [f"{name.removeprefix('manyviews.plugin.')} {version}" for name, version in tags.items() if ".plugin." in name]
     dirty = " (with uncommitted changes)" if tags.get("manyviews.git.dirty") == "true" else ""
@@ -129,11 +129,18 @@ def _facts(run: Run, recipe: Recipe, source: Source, file: RunFile, units: int) 
         "objective": _objectives(recipe),
         "encoder": f"{recipe.encoder.name} ({_parameters(recipe.encoder.parameters)})",
         "samples": _samples(source),
-        "units": f"{units:,} tokens are what is compared and judged" if recipe.unit == "token" else "",
+        "units": _units(recipe, units),
         "data": tags.get("manyviews.data", ""),
         "manyviews": ", ".join([tags.get("manyviews.version", ""), *plugins]),
         "code": tags.get("mlflow.source.git.commit", "")[:12] + dirty,
     }
+
+
+def _units(recipe: Recipe, total: int | None) -> str:
+    """What is compared, where it is not the sample."""
+    if recipe.unit == "sample":
+        return ""
+    return f"{'' if total is None else f'{total:,} '}tokens are what is compared and judged"
 
 
 def _samples(source: Source) -> str:
