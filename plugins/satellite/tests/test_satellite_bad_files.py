@@ -287,3 +287,45 @@ def test_what_is_refused_loads_once_the_recipe_says_how(images: Path) -> None:
     assert batch.standardised(holes.spec).pixels.isfinite().all()
     both = TileSource(path=str(folder / "scene_band*.tif"), tile=64)
     assert [band.name for band in both.spec.bands] == ["B1", "B2"]
+
+
+class TestOtherSensors:
+    """B2 is blue for Sentinel-2 and green for Landsat 7: bands of one name are not one band."""
+
+    def scenes(self, folder: Path) -> Path:
+        for name, count in (("LE07_a.tif", 2), ("LE07_b.tif", 2), ("S2A_c.tif", 2)):
+            write_scene(folder / name, noise(count), names=["B2", "B3"])
+        return folder
+
+    def test_they_are_not_read_together(self, tmp_path: Path) -> None:
+        assert "S2A_c.tif: its B2 lies at 0.49 µm (sentinel2), and at 0.56 µm (landsat7) that of the other scenes" in refused(
+            self.scenes(tmp_path)
+        )
+
+    def test_those_whose_bands_agree_are(self, tmp_path: Path) -> None:
+        for name in ("LC08_a.tif", "LC09_b.tif"):
+            write_scene(tmp_path / name, noise(2), names=["B2", "B3"])
+        assert len(TileSource(path=str(tmp_path), tile=16).scenes) == 2
+
+    def test_an_encoder_reads_its_own_alone(self, tmp_path: Path) -> None:
+        folder = self.scenes(tmp_path)
+        spec = TileSource(path=str(folder / "LE07_a.tif"), tile=16).spec
+        assert len(TileSource.reading(folder / "LE07_b.tif", spec)) == 16
+        with pytest.raises(DataError, match=r"S2A_c.tif: its B2 lies at 0.49 µm .* that of the images that the encoder was"):
+            TileSource.reading(folder / "S2A_c.tif", spec)
+
+    def test_a_sensor_is_not_assumed_of_bands_that_it_has_not(self, tmp_path: Path) -> None:
+        spec = TileSource(path=str(self.scenes(tmp_path) / "LE07_a.tif"), tile=16).spec
+        plain = write_scene(tmp_path / "plain.tif", noise(2), names=["B2", "B3"])
+        assert len(TileSource.reading(plain, spec)) == 16
+        other = write_scene(tmp_path / "other.tif", noise(4), names=["B2", "B3", "B11", "ndvi"])
+        with pytest.raises(DataError, match=r"other.tif: has band B11, which landsat7 has not"):
+            TileSource.reading(other, spec)
+
+
+def test_what_is_wrong_and_what_to_do_are_told_apart(tmp_path: Path) -> None:
+    path = scene(tmp_path / "nowhere.tif", crs=None)
+    assert examine(path) == [
+        f"{path}: has no coordinate system (CRS); say data.crs=EPSG:<number> if you know it, or data.crs=none to take its "
+        "pixels as they lie"
+    ]

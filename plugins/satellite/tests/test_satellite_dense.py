@@ -229,3 +229,17 @@ def test_change_is_finetuned_with_lora(tmp_path: Path) -> None:
     results = study.results()
     assert {result["arm"] for result in results} >= {"pretrained"}
     assert all("iou/255" in str(result) for result in results)
+
+
+def test_change_is_finetuned_from_a_run_on_single_images(tmp_path: Path) -> None:
+    """As docs/satellite.md has it: the pairs are the labelled data's, and what answers them reads pairs as well."""
+    pairs(tmp_path / "pairs", 4)
+    run = trained({"path": str(tmp_path / "pairs" / "before"), "tile": 16, "crs": "none"}, tmp_path)
+    words = ["task.name=satellite/change", "task.width=8", "method=lora", f"data.path={tmp_path / 'pairs'}"]
+    words += ["data.pairs=[before,after]", "data.dense=true", "data.target=changed", "data.block=16", "scratch=false"]
+    words += ["train.steps=2", "train.batch_size=4", "train.device=cpu", f"train.folder={tmp_path / 'studies'}"]
+    assert command(["finetune", str(run.folder), *words, "track=null"]) == 0
+    (study,) = (tmp_path / "studies").iterdir()
+    said = tmp_path / "said.npz"
+    assert command(["predict", str(study), str(tmp_path / "pairs"), "-o", str(said), "--device", "cpu"]) == 0
+    assert len(np.load(said).files) == 16

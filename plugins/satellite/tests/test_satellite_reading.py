@@ -279,3 +279,28 @@ def test_a_stack_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
         np.save(path, np.full((size, 16), value, np.uint8))
         source = TileSource(path=str(path), tile=16)
         assert (source.batch(np.arange(1)).pixels == value).all()
+
+
+def test_the_files_of_a_series_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One a band and date, as Landsat's are: a file that is opened anew for each tile costs a hundred reads."""
+    monkeypatch.setattr(handles, "_OPEN", handles._Open())
+    for day in range(1, 16):
+        for band in ("B2", "B3", "B4"):
+            path = tmp_path / f"LC08_L1TP_014032_202006{day:02}_{band}.TIF"
+            write_scene(path, np.random.default_rng(day).integers(1, 99, (1, 20, 20)).astype(np.uint16), names=None)
+    source = TileSource(path=str(tmp_path), tile=16, dates=3)
+    source.batch(np.arange(len(source)))
+    told: list[str] = []
+    own = handles.once
+    monkeypatch.setattr(handles, "once", lambda path: (told.append(path), own(path))[1])
+    source.batch(np.arange(len(source)))
+    assert told == []
+
+
+def test_so_many_files_are_open_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    for allowed, most in ((256, 64), (1024, 240), (resource.RLIM_INFINITY, 240), (2, 1)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, allowed=allowed: (allowed, allowed))
+        handles._most.cache_clear()
+        assert handles._most() == most
+    handles._most.cache_clear()

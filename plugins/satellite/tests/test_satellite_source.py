@@ -15,10 +15,12 @@ import torch
 from torch.nn import functional as F
 
 from manyviews.errors import DataError
+from manyviews.view import View
 from manyviews_satellite.ground import ground_blocks
 from manyviews_satellite.reading.scenes import find_scenes
 from manyviews_satellite.source import TileSource
 from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
+from manyviews_satellite.transformer import PatchTransformer
 
 
 @pytest.fixture
@@ -330,14 +332,14 @@ class TestWholeScenes:
             assert seen.float().mean().item() == pytest.approx(0.6)
 
     def test_an_encoder_of_cut_tiles_is_judged_on_whole_scenes(self, scene: Path, tmp_path: Path) -> None:
-        """As a labelled set of a recipe: the spec says how tiles were cut, and the set says `whole`."""
+        """As a labelled set of a recipe, laid over its data: the spec says how the run's tiles were cut, the set `whole`."""
         spec = TileSource(path=str(scene), tile=32).spec
         folder = tmp_path / "classes"
         for number, kind in enumerate(("forest", "river")):
             (folder / kind).mkdir(parents=True)
             pixels = numbers(reflectances(landscape(16, 16, 5, number), number))
             write_scene(folder / kind / f"S2A_{number}.tif", pixels, corner=(600_000.0 + 10_000 * number, 5_200_000.0))
-        source = TileSource(path=str(folder), sampling="whole", target="folder", block=16, spec=spec)
+        source = TileSource(path=str(folder), tile=32, sampling="whole", target="folder", block=16, spec=spec)
         assert source.batch(np.arange(2)).pixels.shape == (2, 1, 6, 32, 32)
         assert len(TileSource.reading(folder, source.spec.model_copy(
             update={"windows": spec.windows.model_copy(update={"sampling": "whole"})}
@@ -351,7 +353,9 @@ class TestWholeScenes:
         (tmp_path / "forest").mkdir()
         write_scene(tmp_path / "forest" / "a.tif", pixels[::-1], names=None)
         order = ["B12", "B11", "B8", "B4", "B3", "B2"]
-        source = TileSource(path=str(tmp_path / "forest"), bands=order, sampling="whole", target="folder", splits={}, spec=spec)
+        source = TileSource(
+            path=str(tmp_path / "forest"), tile=32, bands=order, sampling="whole", target="folder", splits={}, spec=spec
+        )
         batch = source.batch(np.arange(1))
         own = batch.pixels[0, 0, list(np.argsort(batch.bands))]
         assert np.array_equal(own, pixels)
@@ -362,3 +366,28 @@ class TestWholeScenes:
         points.write_text("x,y,kind\n600100,5199900,a\n")
         with pytest.raises(DataError, match="has one label, its folder's"):
             TileSource(path=str(scene), tile=16, sampling="whole", target=str(points), target_column="kind")
+
+
+class TestDatesOfATrainedEncoder:
+    """Seasons are what an encoder learns from; what it is used on is mostly one image."""
+
+    def series(self, folder: Path) -> Path:
+        for month in (3, 6, 9):
+            write_scene(folder / f"S2A_2020{month:02}01.tif", numbers(reflectances(landscape(48, 48, 5, 0), month)))
+        return folder
+
+    def test_a_scene_alone_is_one_date(self, tmp_path: Path) -> None:
+        spec = TileSource(path=str(self.series(tmp_path)), tile=16, dates=3).spec
+        one = TileSource.reading(tmp_path / "S2A_20200301.tif", spec)
+        assert one.batch(np.arange(9)).dates == 1
+        assert TileSource.reading(tmp_path, spec).batch(np.arange(2)).dates == 3
+        encoder = PatchTransformer(spec, width=16, depth=1, heads=2, patch=4, times=True, pool="each")
+        batch = one.batch(np.arange(2))
+        assert encoder(View(batch, encoder.layout(batch))).pooled.shape == (2, encoder.pooled_width)
+
+    def test_labelled_data_say_how_many_of_their_own(self, tmp_path: Path) -> None:
+        spec = TileSource(path=str(self.series(tmp_path)), tile=16, dates=3).spec
+        source = TileSource(path=str(tmp_path), tile=32, dates=1, spec=spec)
+        assert source.batch(np.arange(2)).pixels.shape == (2, 1, 6, 32, 32)
+        assert (source.spec.windows.dates, source.spec.windows.tile) == (1, 32)
+        assert source.spec.mean == spec.mean

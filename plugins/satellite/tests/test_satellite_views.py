@@ -17,9 +17,16 @@ from manyviews.cli.main import run as command
 from manyviews.engine.load import load_trained
 from manyviews.engine.pretrain import pretrain
 from manyviews.errors import UserError
+from manyviews.look.style import drawing, figure
+from manyviews.mask import Mask
+from manyviews.renderer import Shown
+from manyviews.view import View
+from manyviews.writer import About, Rows
 from manyviews_satellite.batch import TileBatch
 from manyviews_satellite.reading.options import Options
+from manyviews_satellite.renderer import TileRenderer
 from manyviews_satellite.seco import SeCo, seasonal_contrast
+from manyviews_satellite.source import TileSource
 from manyviews_satellite.spec import Band, TileSpec, Windows
 from manyviews_satellite.synth import landscape, numbers, reflectances, write_scene
 from manyviews_satellite.transformer import PatchTransformer
@@ -27,6 +34,7 @@ from manyviews_satellite.views.augment import Augment, jittered
 from manyviews_satellite.views.crops import cropped
 from manyviews_satellite.views.group_mask import GroupMask
 from manyviews_satellite.views.seasons import Season, Seasons
+from manyviews_satellite.writer import GeoTiffWriter
 
 
 def spec(dates: int = 1, metres: float | None = 10.0) -> TileSpec:
@@ -286,3 +294,66 @@ class TestCurriculum:
     def test_stages_and_sizes_must_agree(self) -> None:
         with pytest.raises(UserError, match=r"2 sizes need 1 ascending shares of the run as views.stages.*0.6, 0.8"):
             Augment(spec(), frequencies=(8, 12))
+
+
+class TestRasters:
+    """Where vectors of tiles and tokens lie on the ground, of tiles that overlap."""
+
+    def written(self, folder: Path, source: TileSource, values: np.ndarray, grid: tuple[int, ...] | None) -> Path:
+        counts = np.full(len(source), 1 if grid is None else math.prod(grid))
+        rows = Rows(np.arange(len(source)), counts, values, grid)
+        GeoTiffWriter().write(iter([rows]), About(source, "embedding", len(values), values.shape[1:]), folder / "out.tif")
+        return folder / "out.tif"
+
+    def source(self, folder: Path) -> TileSource:
+        path = write_scene(folder / "S2A_20200601.tif", numbers(reflectances(landscape(50, 42, 5, 0), 0)))
+        return TileSource.reading(path, TileSource(path=str(path), tile=16, stride=4).spec)
+
+    def test_a_tiles_pixel_is_its_middle(self, tmp_path: Path) -> None:
+        source = self.source(tmp_path)
+        corners = np.array([source.corner(number) for number in range(len(source))], np.float32)
+        with rasterio.open(self.written(tmp_path, source, corners, None)) as file:
+            found = file.read()
+            assert np.isfinite(found).all(), "as many pixels as there are tiles"
+            for row, col in ((0, 0), (3, 5)):
+                x, y = file.xy(row, col)
+                assert ((5_200_000.0 - y) / 10, (x - 600_000.0) / 10) == (found[0, row, col] + 8, found[1, row, col] + 8)
+
+    def test_of_overlapping_tiles_the_one_stands_whose_border_is_farthest(self, tmp_path: Path) -> None:
+        source = self.source(tmp_path)
+        tokens = np.tile(np.arange(16, dtype=np.float32)[:, None], (len(source), 1))  # a token's place in its tile
+        with rasterio.open(self.written(tmp_path, source, tokens, (4, 4))) as file:
+            found = file.read(1)
+            assert (file.transform[2], file.transform[5]) == (600_000.0, 5_200_000.0)
+        inside = found[2:-3, 2:-3]
+        assert set(np.unique(inside)) <= {5.0, 6.0, 9.0, 10.0}, "tokens in the middle of their tiles"
+        assert (found[0, 0], found[0, -1], found[-1, 0], found[-1, -1]) == (0, 3, 12, 15)
+
+
+def test_all_dates_of_a_view_are_in_the_picture() -> None:
+    tiles = batch(1, 3)
+    encoder = PatchTransformer(spec(3), width=16, depth=1, heads=2, patch=4)
+    layout = encoder.layout(tiles)
+    hidden = Mask(torch.arange(layout.lengths.total)[None] % 2 == 0)
+    shown = Shown(View(tiles, layout, hidden), 0, data=View(tiles, layout))
+    renderer = TileRenderer(spec(3))
+    assert renderer.size_of(shown) == (3 * renderer.size[0], renderer.size[1])
+    with drawing():
+        axes = figure(*renderer.size_of(shown)).subplots()
+        renderer.draw(axes, shown)
+    assert axes.get_xlim() == (0, 48)
+
+
+def test_ground_beside_clouds_can_be_told_apart() -> None:
+    """Deviations of cloudy data are the clouds': ground lies within a few tenths of one."""
+    tiles = batch(1, 2)
+    ground = torch.linspace(-0.7, -0.3, 16).expand(4, 16, 16)
+    tiles = replace(tiles, pixels=torch.stack([2 + 0.2 * tiles.pixels[0, 0], ground])[None])
+    encoder = PatchTransformer(spec(2), width=16, depth=1, heads=2, patch=4)
+    with drawing():
+        axes = figure(2, 1).subplots()
+        TileRenderer(spec(2)).draw(axes, Shown(View(tiles, encoder.layout(tiles)), 0))
+        picture = np.asarray(axes.images[0].get_array())
+    clouds, land = picture[:, :16], picture[:, 16:]
+    assert clouds.mean() > 0.8
+    assert land.max() - land.min() > 0.2

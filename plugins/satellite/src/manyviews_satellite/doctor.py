@@ -165,4 +165,5 @@ def _band(values: np.ndarray, checked: bool) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """What is wrong; and in a line of its own what to do."""
+    return "; ".join(" ".join(line.split()) for line in text.splitlines())

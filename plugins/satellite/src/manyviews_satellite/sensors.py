@@ -105,6 +105,15 @@ def wavelength(name: str, sensor: str | None) -> float | None:
     return known.wavelengths[name] if known is not None and name in known.wavelengths else COMMON.get(name)
 
 
+UNLIKE = 1.05
+"""Bands of one name whose centres differ by more than this factor are not one band: B2 of Landsat 7 is green."""
+
+
+def alike(one: float | None, two: float | None) -> bool:
+    """Whether bands of one name may be one band, by their centres in micrometres; what is not known may be."""
+    return one is None or two is None or max(one, two) <= UNLIKE * min(one, two)
+
+
 def sensor_of(name: str) -> str | None:
     """The sensor that a file's or folder's name tells of."""
     return next((key for key, sensor in SENSORS.items() if re.search(sensor.files, name, re.IGNORECASE)), None)

@@ -26,9 +26,9 @@ from manyviews_satellite.ground import ground_blocks, straddling
 from manyviews_satellite.labels import Target, labels_of, read_target, split_tiles
 from manyviews_satellite.masks import Masks
 from manyviews_satellite.reader import TileReader
-from manyviews_satellite.reading.options import Clouds, options
+from manyviews_satellite.reading.options import Clouds, Options, options
 from manyviews_satellite.reading.scene import Scene
-from manyviews_satellite.reading.scenes import find_scenes
+from manyviews_satellite.reading.scenes import find_scenes, unlike
 from manyviews_satellite.spec import Sampling, TileSpec, Windows
 from manyviews_satellite.statistics import statistics
 from manyviews_satellite.survey import survey
@@ -66,8 +66,10 @@ class TileSource(Source):
         crops: With `blocks`, how many of each region of blocks; null: as many as cover it.
         min_valid: Least share of valid pixels of a tile.
         small: What becomes of scenes smaller than a tile: refused, or padded with pixels that are not valid.
-        dates: Images of one place that make a sample; other dates are read where a tile's pixels lie, from their own grids.
-        pairs: Names of two or more folders whose files of one name are the dates of a sample, such as [before, after].
+        dates: Images of one place that make a sample; other dates are read where a tile's pixels lie, from their own grids. New
+            images for a trained encoder are read by as many, but for a scene alone, which is one.
+        pairs: Names of two or more folders whose files of one name are the dates of a sample, such as [before, after]; files of
+            other folders are not read.
         dense: The target is a class for every pixel, for segmentation and change: a map, or the name of a folder of masks
             beside that of the images.
         target: What probes predict: `folder` (that of a scene's file), a file of points, or a map; null: nothing.
@@ -84,8 +86,8 @@ class TileSource(Source):
         memory: Gigabytes of read blocks kept.
         on_error: Raise at the first file that cannot be used, or `skip` such files and list them.
         seed: Of jittered crops, random windows, other dates, and the tiles fitted on.
-        spec: A fitted spec: read as it says and fit nothing. What is said of the files (`bands`, `sensor`, `axes`, `nodata`,
-            `scale`, `offset`, `crs`) goes before it; tiles are as it says, but for `sampling: whole`.
+        spec: A fitted spec: read the bands that it has, standardise as it says and fit nothing. What is said of the files
+            (`bands`, `sensor`, `axes`, `nodata`, `scale`, `offset`, `crs`) goes before it, and tiles are cut as is said here.
     """
 
     spec: TileSpec
@@ -138,14 +140,11 @@ class TileSource(Source):
             dates=len(pairs) if pairs else dates, pairs=tuple(pairs or ()), seed=seed,
         )  # fmt: skip
         if spec is not None:
-            names = tuple(dict.fromkeys(band.name for band in spec.bands))
             # What is said of other files (a labelled set) holds for those; which bands are read, the encoder says.
             files = reading.model_dump(include={"bands", "sensor", "axes", "nodata", "scale", "offset", "crs"})
             said = {key: value for key, value in files.items() if value is not None}
-            own = {"use": names, "partial": True, "assumed": spec.bands[0].sensor}
-            reading, windows = spec.reading.model_copy(update=said | own), spec.windows
-            if sampling == "whole":
-                windows = windows.model_copy(update={"sampling": "whole"})
+            reading = _as_trained(spec).model_copy(update=said)
+            spec = spec.model_copy(update={"windows": windows})
         wanted = target or (spec.target if spec is not None and spec.target == "folder" else None)
         in_folder = dense and wanted is not None and not Path(wanted).expanduser().is_file()
         goal = None
@@ -159,7 +158,10 @@ class TileSource(Source):
         over, goal = (goal, None) if dense else (None, goal)
         if in_folder:
             reading = reading.model_copy(update={"masks": wanted})
+        reading = reading.model_copy(update={"folders": windows.pairs})
         scenes = find_scenes(path, reading)
+        if windows.pairs and not scenes.scenes and not scenes.refused:
+            raise DataError(f"data.pairs: {path} has no images in folders called {' or '.join(windows.pairs)}")
         found = survey(scenes.scenes, windows, goal.places.centres if goal is not None and goal.places is not None else None)
         self.skipped = _left_out([*scenes.refused, *found.refused], path, on_error, bool(found.scenes))
         self._unseen, seen = found.unseen, None
@@ -192,7 +194,7 @@ class TileSource(Source):
         self._times = np.array([scene.time for scene in found.scenes], dtype=np.float32)
         self._metres = np.array([scene.grid.metres for scene in found.scenes], dtype=np.float32)
         self.spec = spec or self._fitted(reading, windows, wanted, fit_tiles)
-        self._present = _present(self.spec, found.scenes[0].bands, self._path)
+        self._present = _present(self.spec, found.scenes[0])
 
     def _fitted(self, reading: Any, windows: Windows, target: str | None, fit_tiles: int) -> TileSpec:
         train = np.flatnonzero(self._splits == "train")
@@ -211,11 +213,15 @@ class TileSource(Source):
 
     @classmethod
     def reading(cls, data: Any, spec: TileSpec) -> TileSource:  # type: ignore[override]  # this domain's own spec
-        """New images, all of their ground: tiles side by side, whatever way training cut them; whole scenes stay whole."""
+        """New images, all of their ground: tiles side by side, whatever way training cut them; whole scenes stay whole.
+
+        A scene alone is one date, though training compared several: an encoder that learned from seasons reads any one of them.
+        """
         windows = spec.windows
-        if windows.sampling != "whole":
-            windows = windows.model_copy(update={"sampling": "grid"})
-        source = cls(path=data, spec=spec.model_copy(update={"windows": windows}))
+        own = {"sampling": "whole" if windows.sampling == "whole" else "grid", "pairs": list(windows.pairs) or None}
+        if windows.dates > 1 and not windows.pairs and len(find_scenes(data, _as_trained(spec)).scenes) == 1:
+            own["dates"] = 1
+        source = cls(path=data, spec=spec, **windows.model_dump() | own)
         source.spec = spec
         return source
 
@@ -308,6 +314,12 @@ class TileSource(Source):
         return describe(self._reader.scenes, self._splits, self.spec, self.skipped, self._unseen)
 
 
+def _as_trained(spec: TileSpec) -> Options:
+    """How an encoder's new images are read: its bands, as many of them as are there, its sensor where nothing tells another."""
+    names = tuple(dict.fromkeys(band.name for band in spec.bands))
+    return spec.reading.model_copy(update={"use": names, "partial": True, "assumed": spec.bands[0].sensor})
+
+
 def _left_out(refused: list[str], path: str | Path, on_error: str, any_left: bool) -> list[str]:
     """What was refused, a line each.
 
@@ -340,16 +352,21 @@ def _masks(
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return "; ".join(" ".join(line.split()) for line in text.splitlines())
 
 
-def _present(spec: TileSpec, bands: tuple[Any, ...], path: str) -> tuple[int, ...]:
+def _present(spec: TileSpec, scene: Scene) -> tuple[int, ...]:
     """Which of the spec's bands new data have, in their order.
 
     Raises:
-        DataError: A band is not one of the spec's: whole numbers where parts of complex ones are expected.
+        DataError: A band is not one of the spec's: whole numbers where parts of complex ones are expected, or another sensor's.
     """
     known = {band.label: number for number, band in enumerate(spec.bands)}
-    if unknown := [band.label for band in bands if band.label not in known]:
-        raise DataError(f"{path}: band {unknown[0]} is none of those trained on: {', '.join(known)}")
-    return tuple(known[band.label] for band in bands)
+    if unknown := [band.label for band in scene.bands if band.label not in known]:
+        raise DataError(f"{scene.name}: band {unknown[0]} is none of those trained on: {', '.join(known)}")
+    if (other := unlike(scene.bands, spec.bands)) is not None:
+        raise DataError(
+            f"{scene.name}: {other} of the images that the encoder was trained on\n"
+            "use an encoder that was trained on images of its sensor"
+        )
+    return tuple(known[band.label] for band in scene.bands)

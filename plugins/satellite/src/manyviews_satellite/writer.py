@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from rasterio.windows import Window
 
 from manyviews.errors import UserError
@@ -21,10 +20,11 @@ UNLABELLED = 255
 
 
 class GeoTiffWriter(Writer):
-    """A GeoTIFF of the scene's coordinate system. Of tiles: a pixel as large as the step between them, NaN where none is.
+    """A GeoTIFF of the scene's coordinate system. Of tiles: a pixel in the middle of each, as large as the step between them;
+    NaN where there is none.
 
     With `--tokens` a pixel is a patch; dates and groups of bands are averaged. Answers of a finetuned net are written as
-    classes at full resolution, or as a band for each class.
+    classes at full resolution, or as a band for each class. Where tiles overlap, the one stands whose border is farthest.
     """
 
     suffixes = (".tif", ".tiff")
@@ -42,20 +42,17 @@ class GeoTiffWriter(Writer):
     def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
         self.check(about.source)
         assert isinstance(about.source, TileSource)
-        source, file = about.source, None
+        source, raster = about.source, None
         try:
             for rows in parts:
                 for number, values in zip(rows.samples.tolist(), rows.each(), strict=True):
                     picture, step = _picture(values, rows.grid, about, source)
-                    if file is None:
-                        file = rasterio.open(place, "w", **_profile(source, about, picture, step))
-                        file.descriptions = _names(about, file.count)
-                        _empty(file)
-                    _put(file, picture, source.corner(number), step)
+                    raster = raster or _Raster(place, source, about, picture, step)
+                    raster.put(picture, source.corner(number))
         finally:
-            if file is not None:
-                file.close()
-        if file is None:
+            if raster is not None:
+                raster.file.close()
+        if raster is None:
             raise UserError("there are no tiles to be written")
 
 
@@ -63,42 +60,69 @@ def _picture(
     values: np.ndarray, grid: tuple[int, ...] | None, about: About, source: TileSource
 ) -> tuple[Float[np.ndarray, "bands rows cols"] | Int[np.ndarray, "one rows cols"], int]:
     """What is written for a tile, and how many of the scene's pixels a pixel of it is."""
-    tile, stride = source.spec.windows.tile, source.spec.windows.stride or source.spec.windows.tile
+    windows = source.spec.windows
     if values.ndim == 3:  # a label map, or several of one tile
-        return values.reshape(1, *values.shape[-2:]), tile // values.shape[-1]
+        return values.reshape(1, *values.shape[-2:]), windows.tile // values.shape[-1]
     if grid is None:
-        return values.reshape(1, 1, -1).transpose(2, 0, 1), stride
+        return values.reshape(1, 1, -1).transpose(2, 0, 1), windows.stride or windows.tile
     cells = values.reshape(*grid, -1)
     cells = cells.reshape(-1, *cells.shape[-3:]).mean(0)
-    return cells.transpose(2, 0, 1), tile // cells.shape[0]
+    return cells.transpose(2, 0, 1), windows.tile // cells.shape[0]
 
 
-def _profile(source: TileSource, about: About, picture: np.ndarray, step: int) -> dict[str, Any]:
-    grid = source.scenes[0].grid
-    a, b, c, d, e, f = grid.transform[:6]
-    classes = picture.dtype.kind in "iu"
-    return {
-        "driver": "GTiff", "count": len(picture), "height": -(-grid.rows // step), "width": -(-grid.cols // step),
-        "dtype": "uint8" if classes else "float32", "nodata": UNLABELLED if classes else float("nan"), "crs": grid.crs,
-        "transform": rasterio.Affine(a * step, b * step, c, d * step, e * step, f),
-        "tiled": True, "blockxsize": 128, "blockysize": 128, "interleave": "pixel", "BIGTIFF": "IF_SAFER",
-    }  # fmt: skip
+class _Raster:
+    """A file that pictures of tiles are put into."""
+
+    def __init__(self, place: Path, source: TileSource, about: About, picture: np.ndarray, step: int) -> None:
+        grid, tile = source.scenes[0].grid, source.spec.windows.tile
+        # A picture of one pixel stands for its tile's middle; the scene's first pixel is that of larger ones.
+        self.step = step
+        start = (tile - step) / 2 if picture.shape[1:] == (1, 1) else 0.0
+        rows, cols = (-(-(size - round(2 * start)) // step) for size in (grid.rows, grid.cols))
+        a, b, c, d, e, f = grid.transform[:6]
+        classes = picture.dtype.kind in "iu"
+        self.file = rasterio.open(
+            place, "w+", driver="GTiff", count=len(picture), height=max(rows, 1), width=max(cols, 1),
+            dtype="uint8" if classes else "float32", nodata=UNLABELLED if classes else float("nan"), crs=grid.crs,
+            transform=rasterio.Affine(a * step, b * step, c + (a + b) * start, d * step, e * step, f + (d + e) * start),
+            tiled=True, blockxsize=128, blockysize=128, interleave="pixel", BIGTIFF="IF_SAFER",
+        )  # fmt: skip
+        self.file.descriptions = _names(about, self.file.count)
+        for _, window in self.file.block_windows(1):  # no data everywhere
+            empty = np.full((self.file.count, window.height, window.width), self.file.nodata, self.file.dtypes[0])
+            self.file.write(empty, window=window)
+        self._inwards = np.zeros((self.file.height, self.file.width), np.uint8)
+
+    def put(self, picture: np.ndarray, corner: tuple[int, int]) -> None:
+        """A tile's picture at its place, but for pixels that lie farther inside of another tile. The last tiles of a scene are
+        moved inwards: their pixel is the last one."""
+        file = self.file
+        top, left = (-(-start // self.step) for start in corner)
+        top, left = min(max(top, 0), file.height - 1), min(max(left, 0), file.width - 1)
+        rows, cols = min(picture.shape[1], file.height - top), min(picture.shape[2], file.width - left)
+        ends = top == 0, left == 0, top + rows == file.height, left + cols == file.width
+        own = _inwards(picture.shape[1:], ends)[:rows, :cols]
+        kept = self._inwards[top : top + rows, left : left + cols]
+        better, window = own > kept, Window(left, top, cols, rows)
+        numbers = picture if picture.dtype.kind == "f" else np.where(picture < 0, UNLABELLED, picture)
+        numbers = numbers[:, :rows, :cols].astype(file.dtypes[0])
+        file.write(numbers if better.all() else np.where(better, numbers, file.read(window=window)), window=window)
+        kept[better] = own[better]
+
+
+def _inwards(size: tuple[int, ...], ends: tuple[bool, bool, bool, bool]) -> UInt8[np.ndarray, "rows cols"]:
+    """How far each pixel of a tile lies from its borders, from 1; those that are the scene's own (top, left, bottom, right) do
+    not count."""
+    far = np.iinfo(np.uint8).max
+
+    def along(length: int, first: bool, last: bool) -> np.ndarray:
+        up = np.full(length, far) if first else np.arange(1, length + 1)
+        down = np.full(length, far) if last else np.arange(length, 0, -1)
+        return np.minimum(up, down)
+
+    rows, cols = along(size[0], ends[0], ends[2]), along(size[1], ends[1], ends[3])
+    return np.minimum(np.minimum(rows[:, None], cols), far).astype(np.uint8)
 
 
 def _names(about: About, count: int) -> tuple[str, ...]:
     return about.names if len(about.names) == count else tuple(f"{about.what} {number}" for number in range(count))
-
-
-def _empty(file: Any) -> None:
-    """No data everywhere, block by block."""
-    for _, window in file.block_windows(1):
-        file.write(np.full((file.count, window.height, window.width), file.nodata, file.dtypes[0]), window=window)
-
-
-def _put(file: Any, picture: np.ndarray, corner: tuple[int, int], step: int) -> None:
-    """A tile's picture at its place. The last tiles of a scene are moved inwards: their pixel is the last one."""
-    top, left = (-(-start // step) for start in corner)
-    top, left = min(max(top, 0), file.height - 1), min(max(left, 0), file.width - 1)
-    rows, cols = min(picture.shape[1], file.height - top), min(picture.shape[2], file.width - left)
-    numbers = picture if picture.dtype.kind == "f" else np.where(picture < 0, UNLABELLED, picture)
-    file.write(numbers[:, :rows, :cols].astype(file.dtypes[0]), window=Window(left, top, cols, rows))

@@ -18,8 +18,11 @@ from rasterio.env import Env
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
-OPEN = 32
-"""Files that a thread keeps open at most."""
+OPEN = 240
+"""Files that a thread keeps open at most: a year of Landsat is 228, one a band and date, and a file that is opened anew costs a
+hundred reads."""
+SHARE = 4
+"""Of the files that the system lets a process have open (256 on macOS, 1,024 mostly), these may be one in so many."""
 BUFFERS = 24 << 20
 """Bytes that these may hold: once read from, an open TIFF keeps a block as it is stored and one decoded, megabytes each. At
 least one stays open."""
@@ -57,11 +60,22 @@ def opened(path: str) -> DatasetReader:
     for old in [old for old in files if old[1] != state(old[0])]:
         _close(old)
     found = once(path)
-    while files and (len(files) >= OPEN or _OPEN.buffers + _buffers(found) > BUFFERS):
+    while files and (len(files) >= _most() or _OPEN.buffers + _buffers(found) > BUFFERS):
         _close(next(iter(files)))
     files[key] = found
     _OPEN.buffers += _buffers(found)
     return found
+
+
+@cache
+def _most() -> int:
+    """Files that are kept open."""
+    try:
+        import resource
+    except ImportError:  # Windows, whose limit is none of ours
+        return OPEN
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return OPEN if allowed == resource.RLIM_INFINITY else max(min(OPEN, allowed // SHARE), 1)
 
 
 def _close(key: tuple[str, tuple[int, int]]) -> None:

@@ -33,6 +33,8 @@ class Options(BaseModel):
     clouds: Clouds = "keep"
     masks: str | None = None
     """Name of folders whose files are label maps, no images."""
+    folders: tuple[str, ...] = ()
+    """Names of the only folders whose files are read; empty: all."""
     assumed: str | None = None
     """Sensor of files that tell none: reading new data for a trained encoder, that of the training data."""
     partial: bool = False
@@ -66,7 +68,7 @@ def options(
         sensor = sensor or of or None
     if sensor is not None and sensor not in SENSORS:
         raise DataError(
-            f"data.sensor: {sensor!r} is not known{did_you_mean(sensor, list(SENSORS))}; known: {', '.join(SENSORS)}"
+            f"data.sensor: {sensor!r} is not known.{did_you_mean(sensor, list(SENSORS))}\nknown: {', '.join(SENSORS)}"
         )
     return Options(
         bands=_named("bands", bands),

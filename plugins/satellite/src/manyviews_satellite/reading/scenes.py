@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from manyviews_satellite.reading.names import MASKS, band_of, scene_of, time_of
 from manyviews_satellite.reading.naming import named, sensor_told
 from manyviews_satellite.reading.options import Options
 from manyviews_satellite.reading.scene import Layer, Quality, Scene
-from manyviews_satellite.sensors import SENSORS, canonical, wavelength
+from manyviews_satellite.sensors import SENSORS, alike, canonical, wavelength
 from manyviews_satellite.spec import Band
 
 FILL = 1
@@ -43,7 +44,7 @@ def find_scenes(path: str | Path, options: Options) -> Found:
     """
     found = Found()
     parts: dict[str, list[tuple[File, Header]]] = {}
-    for file, headers in scan([file for file in find_files(path) if PurePath(file.path).parent.name != options.masks], options):
+    for file, headers in scan([file for file in find_files(path) if _wanted(file, options)], options):
         if isinstance(headers, DataError):
             found.refused.append(str(headers))
             continue
@@ -57,6 +58,11 @@ def find_scenes(path: str | Path, options: Options) -> Found:
     return _agreeing(found)
 
 
+def _wanted(file: File, options: Options) -> bool:
+    folder = PurePath(file.path).parent.name
+    return folder != options.masks and (not options.folders or folder in options.folders)
+
+
 def _key(file: File, header: Header) -> str:
     """What files of one scene share."""
     if file.scene is not None:
@@ -68,7 +74,8 @@ def _key(file: File, header: Header) -> str:
 
 def _scene(key: str, members: Sequence[tuple[File, Header]], options: Options) -> Scene:
     catalogue = next((file.sensor for file, _ in members if file.sensor), None)
-    sensor = options.sensor or catalogue or sensor_told(key) or options.assumed
+    told_sensor = options.sensor or catalogue or sensor_told(key)
+    sensor = told_sensor or options.assumed
     layers, quality = [], None
     for file, header in members:
         said = _mask_of(file, header)
@@ -81,6 +88,8 @@ def _scene(key: str, members: Sequence[tuple[File, Header]], options: Options) -
         ]
     if not layers:
         raise DataError(f"{key}: a mask without bands to mask")
+    if told_sensor is None and options.assumed is not None:
+        _refuse_foreign(key, layers, options.assumed)
     layers = _chosen(key, layers, options)
     layers = [replace(layer, header=_placed(layer.header, options)) for layer in layers]
     if quality is not None:
@@ -98,6 +107,21 @@ def _scene(key: str, members: Sequence[tuple[File, Header]], options: Options) -
         quality=quality,
         label=Path(members[0][0].path).parent.name,
     )
+
+
+def _refuse_foreign(key: str, layers: Sequence[Layer], assumed: str) -> None:
+    """Numbered bands that the assumed sensor does not have are another's, and so are all the others."""
+    names = [layer.band.name for layer in layers]
+    foreign = [name for name in names if re.fullmatch(r"B\d+A?", name) and name not in SENSORS[assumed].wavelengths]
+    if foreign:
+        raise DataError(
+            f"{key}: has {_bands(foreign)}, which {assumed} has not, and the encoder reads images of {assumed}\n"
+            "bands of one number are other bands there: use an encoder that was trained on images of its sensor"
+        )
+
+
+def _bands(names: Sequence[str]) -> str:
+    return f"band{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
 def _placed(header: Header, options: Options) -> Header:
@@ -156,7 +180,7 @@ def _chosen(key: str, layers: list[Layer], options: Options) -> list[Layer]:
         return sorted(layers, key=lambda layer: _rank(order, layer.band.name)) if one_each else layers
     lacking = [name for name in options.use if name not in own]
     if lacking and (not options.partial or len(lacking) == len(options.use)):
-        raise DataError(f"{key}: lacks band{'s' * (len(lacking) > 1)} {', '.join(lacking)}; it has {', '.join(own)}")
+        raise DataError(f"{key}: lacks {_bands(lacking)}; it has {', '.join(own)}")
     return [own[name] for name in options.use if name in own]
 
 
@@ -190,13 +214,32 @@ def _agreeing(found: Found) -> Found:
         return found
     own = [tuple(band.label for band in scene.bands) for scene in found.scenes]
     common = Counter(own).most_common(1)[0][0]
+    alikes = [scene for scene, bands in zip(found.scenes, own, strict=True) if bands == common]
+    sensor = Counter(scene.sensor for scene in alikes).most_common(1)[0][0]
+    first = next(scene for scene in alikes if scene.sensor == sensor)
     kept = []
     for scene, bands in zip(found.scenes, own, strict=True):
-        if bands == common:
+        if bands != common:
+            found.refused.append(
+                f"{scene.name}: its bands are {', '.join(bands)}, those of the other scenes {', '.join(common)}; "
+                "choose common ones by data.use"
+            )
+        elif (other := unlike(scene.bands, first.bands)) is not None:
+            found.refused.append(f"{scene.name}: {other} of the other scenes; images of these sensors are not read together")
+        else:
             kept.append(scene)
-            continue
-        found.refused.append(
-            f"{scene.name}: its bands are {', '.join(bands)}, those of the other scenes {', '.join(common)}; "
-            "choose common ones by data.use"
-        )
     return Found(kept, found.refused)
+
+
+def unlike(bands: Sequence[Band], others: Sequence[Band]) -> str | None:
+    """In words the first band that lies elsewhere in the spectrum than the other of its name; None where all may be one."""
+    known = {band.label: band for band in others}
+    for band in bands:
+        other = known.get(band.label)
+        if other is not None and not alike(band.wavelength, other.wavelength):
+            return f"its {band.name} lies at {_place(band)}, and at {_place(other)} that"
+    return None
+
+
+def _place(band: Band) -> str:
+    return f"{band.wavelength:g} µm ({band.sensor})" if band.sensor else f"{band.wavelength:g} µm"
