@@ -1,4 +1,4 @@
-"""What a source left out is said, listed in the run's folder, and tagged and stored in MLflow."""
+"""What a source left out is said, listed in the run's folder, tagged and stored in MLflow; what it remarks is said."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ def test_where_nothing_was_left_out_nothing_is_said(toy_recipe: Make, capsys: py
     assert "Left out" not in capsys.readouterr().err
     assert not (run.folder / "skipped.txt").exists()
     assert "manyviews.skipped" not in json.loads((run.folder / "run.json").read_text())["tags"]
+
+
+def test_what_a_source_remarks_is_said_once(toy_recipe: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    source = ToySource(samples=96)
+    source.remarks = ["all is silent; `data.loud=true`"]
+    run = pretrain(toy_recipe(train__steps=2), source=source)
+    assert capsys.readouterr().err.count("manyviews: all is silent; `data.loud=true`\n") == 1
+    pretrain(resume=run.folder, source=source)
+    assert "all is silent" not in capsys.readouterr().err

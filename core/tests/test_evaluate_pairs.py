@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from manyviews.engine.judge import evaluate_run
+from manyviews.engine.pretrain import pretrain
 from manyviews.errors import DataError
 from manyviews.evaluate.clustering import Clustering
 from manyviews.evaluate.effective_rank import EffectiveRank
@@ -17,6 +21,7 @@ from manyviews.evaluate.plan import Planned, missing
 from manyviews.evaluate.run import evaluate
 from manyviews.evaluate.task import Embedded, Scores, Task
 from manyviews.evaluate.units import Units
+from manyviews.recipe.model import Recipe
 from manyviews.source import Labels, Pairs
 from manyviews.testing.toy import ToyEncoder, ToySource, ToySpec
 
@@ -120,3 +125,34 @@ def test_a_task_of_classes_is_missed_where_labels_are_numbers() -> None:
     assert missing(Clustering(), ToySource()) is None
     with pytest.raises(DataError, match="task 'clusters' needs classes, and Measured has none"):
         evaluate({}, Measured(), (Planned("clusters", Clustering()),))
+
+
+def test_test_pairs_of_one_kind_are_told_of_before_training(
+    toy_recipe: Callable[..., Recipe], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Alike(Related):
+        """All of the test split belong together."""
+
+        def pairs(self) -> Pairs:
+            pairs = super().pairs()
+            return replace(pairs, same=np.where(pairs.splits == "test", True, np.arange(20) % 8 < 4))
+
+    asked = [{"task": "verification", "target_share": 0.05}]
+    pretrain(toy_recipe(evaluate=asked, train__steps=2), source=Alike())
+    told = [line for line in capsys.readouterr().err.splitlines() if "verification" in line]
+    assert len(told) == 1
+    assert "`manyviews evaluate` will not be able to judge by verification: pairs 'kin': all 10 of split 'test'" in told[0]
+    pretrain(toy_recipe(evaluate=asked, train__steps=2), source=Related())
+    assert "verification" not in capsys.readouterr().err
+
+
+def test_a_task_asked_for_by_name_is_that_of_the_recipe(toy_recipe: Callable[..., Recipe]) -> None:
+    asked = [{"task": "verification", "target_share": 0.2}, {"task": "effective_rank"}]
+    source = Related()
+    run = pretrain(toy_recipe(evaluate=asked, train__steps=2), source=source)
+    whole = evaluate_run(run.folder, source=source)
+    alone = evaluate_run(run.folder, source=source, tasks=["verification", "spread"])
+    assert [row for row in alone.rows if row.task == "verification"] == [
+        row for row in whole.rows if row.task == "verification"
+    ]
+    assert {row.task for row in alone.rows} == {"verification", "spread"}

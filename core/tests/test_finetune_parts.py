@@ -142,7 +142,10 @@ def test_budgets_of_groups_count_and_keep_whole_groups() -> None:
     assert len(set(owners[chosen])) == 4
     whole = np.flatnonzero(np.isin(owners, owners[chosen]) & (units().splits == "train"))
     assert np.array_equal(chosen, whole)
-    with pytest.raises(UserError, match="21 asked for, and there are 20 groups"):
+    with pytest.raises(
+        UserError,
+        match=r"21 asked for, and there are 20 groups .*; where the data have groups \(`data\.group`\), groups are counted",
+    ):
         draw_labels(units(groups=True), 21, 0)
 
 

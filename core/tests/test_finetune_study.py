@@ -47,6 +47,13 @@ def test_each_method_learns_what_it_should_and_is_loaded_as_it_was(run: Run, met
     assert set(after) == set(before) or method == "adapters"
 
 
+def test_the_table_says_where_the_arms_are_trained_unlike(run: Run) -> None:
+    told = "pretrained: method frozen; from scratch: the whole net is trained"
+    assert told in tuned(run, method="frozen", train={"steps": 2}).table().notes
+    assert told not in tuned(run, method="frozen", train={"steps": 2}, scratch=False).table().notes
+    assert not any("method" in note for note in tuned(run, train={"steps": 2}).table().notes)
+
+
 def test_budgets_draws_and_seeds_stand_beside_training_from_scratch(run: Run) -> None:
     study = tuned(run, labels=[6, "50%", 1.0], subsets=2, seeds=2)
     fits = [(r["arm"], r["budget"], r["labelled"]) for r in study.results()]

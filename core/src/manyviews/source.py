@@ -100,6 +100,9 @@ class Source(ABC):
     """Items left out (`on_error: skip`), a line each with its reason: counted and listed in the run. A source that can leave
     items out has the parameter `on_error: Literal["raise", "skip"] = "raise"`."""
 
+    remarks: Sequence[str] = ()
+    """What its user may not have meant, and how to have it otherwise: a sentence each, told when a run begins."""
+
     served: ClassVar[str | None] = None
     """Where a sample is a file (sound, a volume, a scene): the usual end of its name (`.wav`). A served encoder is then sent
     files, which are written down and read by `reading`, one by one. None: samples are sent as rows of a table (`example`)."""

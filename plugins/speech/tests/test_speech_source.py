@@ -129,6 +129,19 @@ def test_a_speaker_held_out_and_partners_of_one_speaker(sounds: Path) -> None:
         AudioSource(path=sounds, hold_out={"speaker": "eve"})
 
 
+def test_sound_that_ends_below_the_band_is_told_of(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "low.wav", tone(300.0, 0.5), 8000)
+    path = tmp_path / "low.wav"
+    (told,) = AudioSource(path=path, rate=16_000).remarks
+    assert "are read at 16,000 Hz, so that nothing lies above 4,000 Hz; `data.rate=8000` reads them as they are" in told
+    assert len(AudioSource(path=path, rate=16_000, features=None).remarks) == 1
+    assert AudioSource(path=path, rate=8000).remarks == ()
+    assert AudioSource(path=path, rate=None).remarks == ()
+    assert AudioSource(path=path, rate=16_000, features=FeatureSpec(high=4000.0)).remarks == ()
+    soundfile.write(tmp_path / "high.wav", tone(300.0, 0.5), 16_000)
+    assert AudioSource(path=tmp_path, rate=16_000).remarks == ()
+
+
 def test_several_speakers_are_held_out(tmp_path: Path) -> None:
     names = ["ada", "bob", "eve", "ada", "bob", "eve"]
     for number in range(6):
@@ -237,7 +250,7 @@ def test_a_file_that_vanishes_in_mid_run(sounds: Path) -> None:
         ("file\na.wav\n", r"m\.csv: there is no column 'path' \(it has: file\)"),
         ("path,frames,rate\na.wav,8000,\n", r"m\.csv, row 1 \(a\.wav\): no rate; fill it in"),
         ("path,frames,rate\na.wav,8000,fast\n", r"row 1: rate is 'fast', expected a number"),
-        ("path\nb.wav\n", r"b\.wav: there is no such file"),
+        ("path\nb.wav\n", r"m\.csv, row 1: .*b\.wav: there is no such file\nmend it, or leave it out"),
         ("path,frames,rate\na.wav,9000,8000\n", r"a\.wav: 8,000 samples could be read, 9,000 are listed; correct the list"),
         (
             "path,frames,rate\na.wav,8000,16000\n",

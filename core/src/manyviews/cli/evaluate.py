@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Judge a run's encoder beside raw input and untrained encoder.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--task", "tasks", multiple=True, metavar="NAME", help="This task instead of the recipe's; can be repeated.")
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="NAME",
+    help="This task alone, as the recipe has it, else by default; can be repeated.",
+)
 @click.option("--data", metavar="PATH", help="Other data than the run's own, read as those were.")
 @click.option("--teacher", is_flag=True, help="The EMA teacher's weights in place of the student's.")
 @click.option("--max-labelled", type=click.IntRange(min=1), help="Labelled units at most from each split.")

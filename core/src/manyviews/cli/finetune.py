@@ -52,4 +52,4 @@ def _tell(study: Study, as_json: bool) -> None:
     if study.stopped is not None:
         click.echo(f"Stopped by {study.stopped.name}; go on with: manyviews finetune --resume {study.folder}", err=True)
         sys.exit(128 + study.stopped)
-    click.echo(f"Finetuning: {study.folder}\nNext: manyviews embed {study.best} DATA -o vectors.parquet", err=True)
+    click.echo(f"Finetuning: {study.folder}\nNext: manyviews predict {study.folder} DATA -o FILE", err=True)

@@ -42,7 +42,7 @@ def evaluate_run(
 
     Args:
         place: A run or checkpoint folder.
-        tasks: Names of tasks in place of the recipe's.
+        tasks: Names of tasks, in place of all of the recipe's: as the recipe has them where it does, else by default.
         data: Other data than the run's own, read as those were.
         teacher: The EMA teacher's weights in place of the student's.
         max_labelled: Labelled units at most from each split.
@@ -96,12 +96,13 @@ def judge(
 
 
 def _asked(recipe: Recipe, tasks: Sequence[str]) -> Recipe:
-    """The recipe, with the tasks asked for in place of its own; what is wrong with those is not the recipe file's."""
+    """The recipe with the tasks asked for alone, as it has them or else by default; what is wrong is not the recipe file's."""
     for name in tasks:
         registry().component("task", name, recipe.domain, key="task")
     if tasks:
-        asked = recipe.model_copy(update={"evaluate": [Evaluation(task=name) for name in tasks]})
-        return asked.written(Origins())
+        own = {name: [item for item in recipe.evaluate if item.task == name] for name in tasks}
+        wanted = [item for name in tasks for item in own[name] or [Evaluation(task=name)]]
+        return recipe.model_copy(update={"evaluate": wanted}).written(Origins())
     if not recipe.evaluate:
         raise UserError(
             "the run's recipe names no tasks under `evaluate`; give some: --task linear_probe --task effective_rank"

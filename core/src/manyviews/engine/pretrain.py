@@ -32,7 +32,9 @@ from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError, keyed
 from manyviews.evaluate.embed import evaluating
 from manyviews.evaluate.plan import Need, Planned, missing
+from manyviews.evaluate.run import why_not_at_the_end
 from manyviews.evaluate.sets import OnlineSets
+from manyviews.objective import Unit
 from manyviews.plugins.registry import registry
 from manyviews.recipe.errors import located
 from manyviews.recipe.load import load_recipe, to_yaml
@@ -41,6 +43,7 @@ from manyviews.recipe.resolve import resolve
 from manyviews.source import Source
 from manyviews.track.record import RunRecord, flat_params
 from manyviews.track.tags import run_tags
+from manyviews.track.words import say
 
 
 def pretrain(
@@ -145,6 +148,8 @@ def _run(
         raise UserError("train.strategy: fsdp does not go with combine: mgda, which looks at whole gradients; use ddp")
     launch(fabric, recipe.train)
     _name_left_out(tasks, sets)
+    if start is None:
+        _tell(source, fitting, sets, recipe.unit)
     mgda = MGDA.of(model) if recipe.combine == "mgda" else None
     mine = replace(order, rank=fabric.global_rank)
     trainer = Trainer(fabric, recipe, Samples(source), mine, model, steps_of(recipe.train, order), mgda)
@@ -242,6 +247,17 @@ def _name_left_out(tasks: Sequence[Planned], sets: Mapping[str | None, Source]) 
         without = ", ".join(item.name for item in tasks if missing(item.task, sets[item.set]) == lack)
         if without and distributed.rank() == 0:
             print(f"The data have no {lack}: {without} left out of the evaluation", file=sys.stderr)
+
+
+def _tell(source: Source, planned: Sequence[Planned], sets: Mapping[str | None, Source], unit: Unit) -> None:
+    """What its user may want to know before the run, rather than behind it."""
+    if distributed.rank() != 0:
+        return
+    for remark in source.remarks:
+        say(remark)
+    for item in planned if unit == "sample" else ():
+        if (reason := why_not_at_the_end(item, sets[item.set])) is not None:
+            say(f"`manyviews evaluate` will not be able to judge by {item.name}: {reason}")
 
 
 def order_of(recipe: Recipe, source: Source) -> Order:

@@ -80,11 +80,11 @@ def evaluate(
             wanted, more = (("tokens",), []) if unit == "token" else _forms(encoder, source, work.samples, forms, device)
             try:
                 x = embed_forms(encoder, source, work.samples, forms=wanted, batch_size=batch_size, device=device)
-            except RaggedError as error:
+            except RaggedError:
                 if forms is not None:
                     raise
                 x = embed_forms(encoder, source, work.samples, forms=("pooled",), batch_size=batch_size, device=device)
-                more = [f"no flat form: {error}"]
+                more = ["no flat form: samples differ in their number of tokens"]
             notes += more
             rows += [row for form, vectors in x.items() for row in work.rows(name, form, vectors, work.given)]
             rows += work.seen_rows(name, encoder, views, unit, batch_size)
@@ -93,6 +93,22 @@ def evaluate(
             data = embed_timed(encoder, source, work.timed_samples, batch_size=batch_size, device=device, layers=layers)
             rows += work.timed_rows(name, data)
     return ResultTable(tuple(rows), tuple(dict.fromkeys(notes)))
+
+
+def why_not_at_the_end(item: Planned, source: Source) -> str | None:
+    """Why the task cannot judge the samples of all splits, as `evaluate` does; None where it can.
+
+    Labels and pairs alone are looked at. In training a task sees training and validation samples, and finds nothing of that.
+    """
+    if item.task.needs_events or item.task.needs_views:
+        return None
+    units = Units.of(source)
+    drawn = units.draw_for(item.task, {"train": None, "valid": None, "test": None}, {"train": None}, seed=0)
+    try:
+        item.task.check(units.embedded(np.empty((len(drawn.rows), 0), np.float32), drawn.rows, item.task, drawn))
+    except DataError as error:
+        return " ".join(str(error).split())
+    return None
 
 
 class _Work:

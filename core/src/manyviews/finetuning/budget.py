@@ -31,7 +31,8 @@ def draw_labels(units: LabelledUnits, budget: int | float, subset: int) -> Int[n
     what = "labelled training units" if units.groups is None else "groups with labelled training units"
     count = budget if isinstance(budget, int) else max(1, round(budget * len(names)))
     if count > len(names):
-        raise UserError(f"labels: {budget} asked for, and there are {len(names)} {what}")
+        counted = "" if units.groups is None else "; where the data have groups (`data.group`), groups are counted"
+        raise UserError(f"labels: {budget} asked for, and there are {len(names)} {what}{counted}")
     if count == len(names):
         return train
     generator = np.random.default_rng([subset, len(names)])

@@ -159,7 +159,7 @@ def fit(fabric: Fabric, work: Work, case: Case, chosen: Int[np.ndarray, "chosen"
         run.folder.mkdir(parents=True, exist_ok=True)
     run = _session(run, work, case, answers, trainer, choice, study, resumed=bool(start)).run_to_the_end()
     if run.stopped is None and fabric.is_global_zero:
-        facts = {"arm": case.arm, "budget": case.budget, "subset": case.subset, "seed": case.seed}
+        facts = {"arm": case.arm, "budget": case.budget, "subset": case.subset, "seed": case.seed, "method": learner.method}
         counted = {"labelled": len(chosen), "validation": len(rows["valid"])}
         write_whole(run.folder / RESULT, json.dumps({**facts, **counted, **choice.result}, indent=1) + "\n")
     return run

@@ -100,6 +100,9 @@ def _notes(results: Sequence[Mapping[str, Any]], split: str) -> tuple[str, ...]:
     valid = results[0]["validation"]
     chosen = f"the step was chosen on {valid:,} labelled validation units" if valid else "the last step was taken"
     notes = [f"{split} units; {chosen}"]
+    methods = {result["arm"]: result.get("method", "full") for result in results}  # studies of old do not say
+    if len(set(methods.values())) > 1:
+        notes.append(f"pretrained: method {methods['pretrained']}; from scratch: the whole net is trained")
     if any(result["seed"] or result["subset"] for result in results):
         notes.append("mean [95% interval by Student's t] over draws of labels and seeds")
     return tuple(notes)

@@ -67,8 +67,9 @@ def find_clips(
             clips += _cut(found, item, number, rate, chunk, shortest(rate), mono)
         except DataError as error:
             if not skip:
-                raise DataError(f"{error}\nmend it, or leave it out of the data; runs do with `data.on_error: skip`") from error
-            skipped.append(str(error))
+                remedy = "mend it, or leave it out of the data; runs do with `data.on_error: skip`"
+                raise DataError(f"{item.told(error)}\n{remedy}") from error
+            skipped.append(item.told(error))
     if not clips:
         raise DataError(f"no usable sound: all {len(items):,} files were left out; the first: {skipped[0]}")
     return clips, skipped
@@ -89,7 +90,7 @@ def _described(item: Item) -> Recording:
     if item.frames is None or item.rate is None:
         return scan(item.path)
     if not item.path.is_file():
-        raise DataError(f"{item.where}: there is no file {item.path}")
+        raise DataError(f"{item.path}: there is no such file")
     return Recording(item.path, item.frames, item.rate, 0)
 
 

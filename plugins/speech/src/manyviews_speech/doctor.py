@@ -58,7 +58,7 @@ def _item(item: Item) -> list[str]:
         decode(recording)
         heard = read(recording, start, min(stop, start + round(SECONDS * recording.rate)))
     except DataError as error:
-        return [_line(error)]
+        return [" ".join(item.told(error).splitlines())]
     return [f"{item.path}: {finding}" for finding in _findings(recording, heard, (stop - start) / recording.rate)]
 
 

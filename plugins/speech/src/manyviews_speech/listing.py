@@ -33,6 +33,11 @@ class Item:
     columns: Mapping[str, str] = field(default_factory=dict)
     """All that the manifest says of it, as text."""
 
+    def told(self, error: DataError) -> str:
+        """An error of its sound, with the manifest's row."""
+        text = str(error)
+        return text if text.startswith(self.where) else f"{self.where}: {text}"
+
 
 def listing(path: str | Path, path_column: str = "path") -> list[Item]:
     """The sounds at `path`.

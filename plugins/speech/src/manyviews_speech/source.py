@@ -166,6 +166,18 @@ class AudioSource(Source):
             self.spec = self.spec.model_copy(update={"mean": mean, "std": std})
             self._frontend = Frontend.of(self.spec)
             self._forget()
+        self.remarks = self._remarked() if spec is None else ()
+
+    def _remarked(self) -> tuple[str, ...]:
+        """That all sound ends below the highest frequency that is looked at, as telephone speech read at 16 kHz does: those
+        bands hold what resampling leaves, which `norm: data` then makes as loud as the rest."""
+        most, rate, features = max(clip.recording.rate for clip in self._clips), self.spec.rate, self.spec.features
+        if 2 * (rate / 2 if features is None or features.high is None else features.high) <= most:
+            return ()
+        return (
+            f"all files are at {most:,} Hz or less and are read at {rate:,} Hz, so that nothing lies above {most / 2:,.0f} Hz; "
+            f"`data.rate={most}` reads them as they are",
+        )
 
     def _column(self, name: str) -> Shaped[np.ndarray, "items"]:
         """A column of the list, as text."""
