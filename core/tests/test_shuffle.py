@@ -189,3 +189,12 @@ def test_the_default_subset_of_a_source_is_its_split() -> None:
 
     Ten.__abstractmethods__ = frozenset()
     assert Ten().subset("test").numbers().tolist() == [1, 3, 5, 7, 9]
+
+
+def test_a_group_that_is_larger_than_its_share_takes_of_what_comes_after() -> None:
+    """Blocks of ground of a small scene: with one for validation nearly nothing is left to test on, and nothing crashes."""
+    groups = np.repeat([0, 1], [60, 60])
+    for seed in range(4):
+        found = draw_splits(np.full(120, "train"), {"valid": 0.2, "test": 0.6}, np.zeros(120, np.int64), groups, seed)
+        assert sorted(np.unique(found)) == ["test", "valid"]
+        assert all(len(np.unique(found[groups == group])) == 1 for group in (0, 1))

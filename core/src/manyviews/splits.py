@@ -64,7 +64,7 @@ def _share_out(
     """The first so many of an order to each split, to the end of a group where there are owners."""
     start = 0
     for name, share in shares.items():
-        stop = start + round(share * len(unit))
+        stop = min(start + round(share * len(unit)), len(unit))  # a large group may have taken what was another split's
         stop = stop if owners is None else _group_end(owners, stop)
         for first in range(start, stop, AT_ONCE):
             codes[unit[order[np.arange(first, min(first + AT_ONCE, stop))]]] = NAMES.index(name)
