@@ -89,7 +89,7 @@ def test_masks_lie_beside_their_images(tmp_path: Path) -> None:
     assert found.batch.pixels.shape == (24, 2, 6, 16, 16)
     for number, truth in enumerate(found.truth.numpy()):
         row, col = source.corner(number)
-        image = int(Path(source.scenes[int(source._reader.tiles.scene[number])].name).stem)
+        image = int(Path(source.scene(number).name).stem)
         assert np.array_equal(truth, masks[image, row : row + 16, col : col + 16])
         with rasterio.open(tmp_path / "after" / f"{image}.tif") as file:
             assert np.array_equal(found.batch.pixels[number, 1], file.read()[:, row : row + 16, col : col + 16])
@@ -240,6 +240,9 @@ def test_change_is_finetuned_from_a_run_on_single_images(tmp_path: Path) -> None
     words += ["train.steps=2", "train.batch_size=4", "train.device=cpu", f"train.folder={tmp_path / 'studies'}"]
     assert command(["finetune", str(run.folder), *words, "track=null"]) == 0
     (study,) = (tmp_path / "studies").iterdir()
-    said = tmp_path / "said.npz"
+    said = tmp_path / "said.geotiff"
     assert command(["predict", str(study), str(tmp_path / "pairs"), "-o", str(said), "--device", "cpu"]) == 0
-    assert len(np.load(said).files) == 16
+    assert sorted(path.name for path in said.iterdir()) == ["0.tif", "1.tif", "2.tif", "3.tif"]
+    with rasterio.open(said / "3.tif") as file:
+        assert (file.shape, file.count, file.dtypes[0]) == ((32, 32), 1, "uint8")
+        assert set(np.unique(file.read())) <= {0, 1}

@@ -391,3 +391,9 @@ class TestDatesOfATrainedEncoder:
         assert source.batch(np.arange(2)).pixels.shape == (2, 1, 6, 32, 32)
         assert (source.spec.windows.dates, source.spec.windows.tile) == (1, 32)
         assert source.spec.mean == spec.mean
+
+
+def test_blocks_that_leave_nothing_to_train_on_are_told_where_a_trained_encoder_reads_too(scene: Path) -> None:
+    spec = TileSource(path=str(scene), tile=32).spec
+    with pytest.raises(DataError, match=r"all 1 blocks of ground, of 1024 pixels, validate or test\nset data.block lower"):
+        TileSource(path=str(scene), tile=32, target="folder", block=1024, spec=spec)

@@ -34,7 +34,7 @@ from manyviews_satellite.views.augment import Augment, jittered
 from manyviews_satellite.views.crops import cropped
 from manyviews_satellite.views.group_mask import GroupMask
 from manyviews_satellite.views.seasons import Season, Seasons
-from manyviews_satellite.writer import GeoTiffWriter
+from manyviews_satellite.writer import GeoTiffFolderWriter, GeoTiffWriter
 
 
 def spec(dates: int = 1, metres: float | None = 10.0) -> TileSpec:
@@ -239,6 +239,21 @@ def test_a_raster_is_of_one_scene(run: Path, tmp_path: Path, capsys: pytest.Capt
     assert command(["embed", str(run), str(tmp_path), "-o", str(tmp_path / "x.tif"), "--device", "cpu"]) != 0
     assert "a GeoTIFF is of one scene, and these data hold 2" in capsys.readouterr().err
     assert not (tmp_path / "x.tif").exists()
+    assert command(["embed", str(run), str(tmp_path), "-o", str(tmp_path / "x.geotiff"), "--device", "cpu"]) == 0
+    for number in range(2):
+        one = tmp_path / f"S2A_2020060{number}.tif"
+        assert command(["embed", str(run), str(one), "-o", str(tmp_path / "one.tif"), "--device", "cpu"]) == 0
+        with rasterio.open(tmp_path / "one.tif") as alone, rasterio.open(tmp_path / "x.geotiff" / one.name) as among:
+            assert np.allclose(alone.read(), among.read(), atol=1e-5)
+            assert alone.transform == among.transform
+
+
+def test_files_of_a_folder_have_one_name_each(tmp_path: Path) -> None:
+    for month in ("may", "june"):
+        (tmp_path / month).mkdir()
+        write_scene(tmp_path / month / "S2A_1.tif", numbers(reflectances(landscape(32, 32, 5, 0), 0)))
+    with pytest.raises(UserError, match=r"2 of these scenes are called 'S2A_1', and files of a folder have one name each"):
+        GeoTiffFolderWriter().check(TileSource(path=str(tmp_path), tile=16))
 
 
 class TestCurriculum:

@@ -42,7 +42,10 @@ def manyviews_domain() -> Domain:
                 "segmentation": "manyviews_satellite.dense.segmentation:Segmentation",
             },
             "renderer": {"tiles": "manyviews_satellite.renderer:TileRenderer"},
-            "writer": {"geotiff": "manyviews_satellite.writer:GeoTiffWriter"},
+            "writer": {
+                "geotiff": "manyviews_satellite.writer:GeoTiffWriter",
+                "geotiffs": "manyviews_satellite.writer:GeoTiffFolderWriter",
+            },
         },
         recipes="manyviews_satellite:recipes",
         demo="manyviews_satellite.demo:prepare",

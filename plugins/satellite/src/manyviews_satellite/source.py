@@ -183,7 +183,8 @@ class TileSource(Source):
             if self._labels is not None:
                 self._labels = Labels(self._labels.name, self._labels.kind, self._labels.values[kept], self._labels.classes)
         self._blocks = np.unique(self._blocks, return_inverse=True)[1]  # a name for each tile would be most of what is kept
-        if spec is None and not (self._splits == "train").any():
+        drawn = splits != "folder" and (goal is not None or dense)
+        if (spec is None or drawn) and not (self._splits == "train").any():
             blocks = len(np.unique(self._blocks))
             raise DataError(
                 f"{path}: no tile is left to train on: all {blocks:,} blocks of ground, of {side} pixels, validate or test\n"
@@ -227,8 +228,12 @@ class TileSource(Source):
 
     @property
     def scenes(self) -> list[Scene]:
-        """What tiles are cut from."""
-        return list(self._reader.scenes)
+        """What tiles are cut from; not what is seen of their other dates alone."""
+        return [self._reader.scenes[number] for number in np.unique(self._reader.tiles.scene).tolist()]
+
+    def scene(self, number: int) -> Scene:
+        """The one that a tile is cut from; tiles of a scene stand together."""
+        return self._reader.scenes[int(self._reader.tiles.scene[number])]
 
     def corner(self, number: int) -> tuple[int, int]:
         """Row and column of a tile's upper left pixel in its scene."""
@@ -236,7 +241,7 @@ class TileSource(Source):
 
     def name(self, number: int) -> str:
         """Where a tile is from: its scene, day and place."""
-        scene = self._reader.scenes[int(self._reader.tiles.scene[number])]
+        scene = self.scene(number)
         year, month, _ = scene.time
         when = "" if math.isnan(year) else f", {year:.0f}-{month:02.0f}"
         row, col = self.corner(number)

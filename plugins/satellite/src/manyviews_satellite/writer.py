@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
 
 import numpy as np
 import rasterio
@@ -13,8 +14,13 @@ from rasterio.windows import Window
 from manyviews.errors import UserError
 from manyviews.source import Source
 from manyviews.writer import About, Rows, Writer
+from manyviews_satellite.reading.find import SUFFIXES
+from manyviews_satellite.reading.grid import Grid
+from manyviews_satellite.reading.scene import Scene
 from manyviews_satellite.source import TileSource
 
+FOLDER = ".geotiff"
+"""Ending of a folder with a file for each scene."""
 UNLABELLED = 255
 """What a map of classes holds where no tile is."""
 
@@ -31,33 +37,75 @@ class GeoTiffWriter(Writer):
 
     def check(self, source: Source) -> None:
         """Of one scene, whose tiles are a grid."""
-        if not isinstance(source, TileSource):
-            raise UserError(f"a GeoTIFF is for images on the ground; {type(source).__name__} has none: name a .parquet file")
-        if len(source.scenes) > 1:
+        scenes = _scenes(source)
+        if len(scenes) > 1:
             raise UserError(
-                f"a GeoTIFF is of one scene, and these data hold {len(source.scenes)}: {source.scenes[0].name}, …\n"
-                "embed them one by one, or name a .parquet file"
+                f"a GeoTIFF is of one scene, and these data hold {len(scenes)}: {scenes[0].name}, …\n"
+                f"name a folder that ends in {FOLDER}, which gets a file for each"
             )
 
     def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
         self.check(about.source)
-        assert isinstance(about.source, TileSource)
-        source, raster = about.source, None
-        try:
-            for rows in parts:
-                for number, values in zip(rows.samples.tolist(), rows.each(), strict=True):
-                    picture, step = _picture(values, rows.grid, about, source)
-                    raster = raster or _Raster(place, source, about, picture, step)
-                    raster.put(picture, source.corner(number))
-        finally:
-            if raster is not None:
-                raster.file.close()
-        if raster is None:
-            raise UserError("there are no tiles to be written")
+        _write(parts, about, lambda _: place)
+
+
+class GeoTiffFolderWriter(Writer):
+    """A folder of GeoTIFFs, one for each scene, called as the scene is (of pairs, as their first image); else as the writer of
+    one file."""
+
+    suffixes = (FOLDER,)
+    holds = frozenset(("embedding", "answer"))
+
+    def check(self, source: Source) -> None:
+        """Of scenes that have names of their own."""
+        name, count = Counter(_name(scene) for scene in _scenes(source)).most_common(1)[0]
+        if count > 1:
+            raise UserError(
+                f"{count} of these scenes are called {name!r}, and files of a folder have one name each: take them apart"
+            )
+
+    def write(self, parts: Iterator[Rows], about: About, place: Path) -> None:
+        place.mkdir()
+        _write(parts, about, lambda scene: place / f"{_name(scene)}.tif")
+
+
+def _scenes(source: Source) -> list[Scene]:
+    if not isinstance(source, TileSource):
+        raise UserError(f"a GeoTIFF is for images on the ground; {type(source).__name__} has none: name a .parquet file")
+    return source.scenes
+
+
+def _name(scene: Scene) -> str:
+    """Of its file, without the ending; of a stack's date with the date's number."""
+    path = PurePath(scene.name)
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
+def _write(parts: Iterator[Rows], about: About, place: Callable[[Scene], Path]) -> None:
+    """Scene by scene, as their tiles come."""
+    source = about.source
+    assert isinstance(source, TileSource)
+    scene: Scene | None = None
+    raster: _Raster | None = None
+    try:
+        for rows in parts:
+            for number, values in zip(rows.samples.tolist(), rows.each(), strict=True):
+                picture, step = _picture(values, rows.grid, source)
+                if raster is None or source.scene(number) is not scene:
+                    if raster is not None:
+                        raster.file.close()
+                    scene = source.scene(number)
+                    raster = _Raster(place(scene), scene.grid, source.spec.windows.tile, about, picture, step)
+                raster.put(picture, source.corner(number))
+    finally:
+        if raster is not None:
+            raster.file.close()
+    if raster is None:
+        raise UserError("there are no tiles to be written")
 
 
 def _picture(
-    values: np.ndarray, grid: tuple[int, ...] | None, about: About, source: TileSource
+    values: np.ndarray, grid: tuple[int, ...] | None, source: TileSource
 ) -> tuple[Float[np.ndarray, "bands rows cols"] | Int[np.ndarray, "one rows cols"], int]:
     """What is written for a tile, and how many of the scene's pixels a pixel of it is."""
     windows = source.spec.windows
@@ -73,8 +121,7 @@ def _picture(
 class _Raster:
     """A file that pictures of tiles are put into."""
 
-    def __init__(self, place: Path, source: TileSource, about: About, picture: np.ndarray, step: int) -> None:
-        grid, tile = source.scenes[0].grid, source.spec.windows.tile
+    def __init__(self, place: Path, grid: Grid, tile: int, about: About, picture: np.ndarray, step: int) -> None:
         # A picture of one pixel stands for its tile's middle; the scene's first pixel is that of larger ones.
         self.step = step
         start = (tile - step) / 2 if picture.shape[1:] == (1, 1) else 0.0
