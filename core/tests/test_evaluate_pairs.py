@@ -156,3 +156,18 @@ def test_a_task_asked_for_by_name_is_that_of_the_recipe(toy_recipe: Callable[...
         row for row in whole.rows if row.task == "verification"
     ]
     assert {row.task for row in alone.rows} == {"verification", "spread"}
+
+
+def test_a_list_of_trials_is_left_to_evaluation(toy_recipe: Callable[..., Recipe], capsys: pytest.CaptureFixture[str]) -> None:
+    class Trials(Related):
+        """As published: all of them test."""
+
+        def pairs(self) -> Pairs:
+            return replace(super().pairs(), splits=np.full(20, "test"))
+
+    asked = [{"task": "verification", "every": 1}, {"task": "effective_rank", "every": 1}]
+    run = pretrain(toy_recipe(evaluate=asked, train__steps=2), source=Trials())
+    assert "All pairs are for testing: verification left to `manyviews evaluate`\n" in capsys.readouterr().err
+    told = {name for entry in run.metrics() for name in entry.metrics if name.startswith("eval/")}
+    assert told == {"eval/effective_rank/effective_rank", "eval/effective_rank/effective_rank_share"}
+    assert {row.task for row in evaluate_run(run.folder, source=Trials()).rows} == {"verification", "effective_rank"}

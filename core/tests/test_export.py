@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,29 @@ def test_every_format_holds_the_same_rows(tmp_path: Path, form: Form) -> None:
         rows = np.concatenate([np.atleast_2d(arrays[str(sample)]) for sample in range(23)])
     np.testing.assert_array_equal(rows, expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.csv", "e.npy", "e.npz", "e.parquet"]
+
+
+class Named(ToySource):
+    def names(self, samples: np.ndarray) -> list[str]:
+        return [f'day {number}, "in"' for number in samples]
+
+
+@pytest.mark.parametrize("form", ["pooled", "tokens"])
+def test_names_stand_beside_the_rows_where_samples_have_them(tmp_path: Path, form: Form) -> None:
+    source = Named(samples=9, length=(2, 5))
+    rows = np.repeat(np.arange(9), source.lengths if form == "tokens" else 1).tolist()
+    for name in ("e.parquet", "e.csv"):
+        write(tmp_path / name, form=form, source=source)
+    table = parquet.read_table(tmp_path / "e.parquet")
+    lines = list(csv.DictReader((tmp_path / "e.csv").read_text(encoding="utf-8").splitlines()))
+    assert table["name"].to_pylist() == [line["name"] for line in lines] == [f'day {number}, "in"' for number in rows]
+    assert table["sample"].to_pylist() == [int(line["sample"]) for line in lines] == rows
+    assert "name" not in parquet.read_table(write_plain(tmp_path)).column_names
+
+
+def write_plain(folder: Path) -> Path:
+    write(folder / "plain.parquet")
+    return folder / "plain.parquet"
 
 
 class Killed(BaseException):

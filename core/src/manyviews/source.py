@@ -174,6 +174,11 @@ class Source(ABC):
         """Where a sample begins: the recording that it is of, as lists of events name it, and the second in that recording."""
         return str(sample), 0.0
 
+    def names(self, samples: Int[np.ndarray, "samples"]) -> Sequence[str] | None:
+        """What samples are called where they come from: a file, and which part of it. Written beside their vectors and answers
+        in tables; None: they have numbers alone."""
+        return None
+
     def groups(self) -> Shaped[np.ndarray, "samples"] | None:
         """Patient, scene or recording of every sample, never torn apart by a split; None where each stands alone."""
         return None

@@ -142,6 +142,17 @@ def test_sound_that_ends_below_the_band_is_told_of(tmp_path: Path) -> None:
     assert AudioSource(path=tmp_path, rate=16_000).remarks == ()
 
 
+def test_clips_are_called_by_their_files_and_parts(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    soundfile.write(tmp_path / "a" / "one.wav", tone(300.0, 1.25), RATE)
+    source = AudioSource(path=tmp_path)
+    assert source.names(np.array([0])) == ["a/one.wav"]
+    assert AudioSource(path=tmp_path, chunk=0.5).names(np.array([2, 0])) == [
+        "a/one.wav 1.000-1.250 s",
+        "a/one.wav 0.000-0.500 s",
+    ]
+
+
 def test_several_speakers_are_held_out(tmp_path: Path) -> None:
     names = ["ada", "bob", "eve", "ada", "bob", "eve"]
     for number in range(6):

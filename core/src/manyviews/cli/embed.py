@@ -42,9 +42,9 @@ def command(
 ) -> None:
     """Embed DATA with the encoder of RUN (a run or checkpoint folder); one row a sample, in the order of the data.
 
-    DATA is read as the training data were. A .parquet file has the columns `sample` (the row's number in the data) and
-    `embedding`. With a recipe of `unit: token`, or --tokens, there is one row a token, samples back to back. Rows are kept
-    beside the output as they are computed: repeated after a kill, the same command goes on.
+    DATA is read as the training data were. A .parquet file has the columns `sample` (the row's number in the data), `name` (its
+    file, where samples are from files) and `embedding`. With a recipe of `unit: token`, or --tokens, there is one row a token,
+    samples back to back. Rows are kept beside the output as they are computed: repeated after a kill, the same command goes on.
     """
     from manyviews.engine.best import best_checkpoint
     from manyviews.engine.load import load_trained

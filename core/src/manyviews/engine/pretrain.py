@@ -31,7 +31,7 @@ from manyviews.engine.surroundings import own_generators, own_settings
 from manyviews.engine.trainer import Trainer
 from manyviews.errors import UserError, keyed
 from manyviews.evaluate.embed import evaluating
-from manyviews.evaluate.plan import Need, Planned, missing
+from manyviews.evaluate.plan import Need, Planned, missing, only_tested
 from manyviews.evaluate.run import why_not_at_the_end
 from manyviews.evaluate.sets import OnlineSets
 from manyviews.objective import Unit
@@ -142,7 +142,8 @@ def _run(
     sets = build_sets(recipe, source)
     fitting = [item for item in tasks if missing(item.task, sets[item.set]) is None]
     views = build_terms(recipe, source.spec)[0].views
-    evaluation = OnlineSets.of(fitting, sets, unit=recipe.unit, seed=recipe.train.seed, views=views)
+    online = [item for item in fitting if not only_tested(item.task, sets[item.set])]
+    evaluation = OnlineSets.of(online, sets, unit=recipe.unit, seed=recipe.train.seed, views=views)
     best = Best.of(recipe.train, evaluation.planned)
     if recipe.train.strategy == "fsdp" and recipe.combine == "mgda":
         raise UserError("train.strategy: fsdp does not go with combine: mgda, which looks at whole gradients; use ddp")
@@ -242,11 +243,14 @@ class _Pretraining:
 
 
 def _name_left_out(tasks: Sequence[Planned], sets: Mapping[str | None, Source]) -> None:
-    """Tasks that need labels or pairs, where the data have none."""
+    """Tasks that need labels or pairs, where the data have none, or none that may be looked at in training."""
     for lack in get_args(Need):
         without = ", ".join(item.name for item in tasks if missing(item.task, sets[item.set]) == lack)
         if without and distributed.rank() == 0:
             print(f"The data have no {lack}: {without} left out of the evaluation", file=sys.stderr)
+    later = ", ".join(item.name for item in tasks if only_tested(item.task, sets[item.set]))
+    if later and distributed.rank() == 0:
+        print(f"All pairs are for testing: {later} left to `manyviews evaluate`", file=sys.stderr)
 
 
 def _tell(source: Source, planned: Sequence[Planned], sets: Mapping[str | None, Source], unit: Unit) -> None:

@@ -77,6 +77,12 @@ def missing(task: Task, source: Source) -> Need | None:
     return "pairs" if task.needs_pairs and source.pairs() is None else None
 
 
+def only_tested(task: Task, source: Source) -> bool:
+    """Whether all that the task judges is the test split's, which training does not look at: a published list of trials."""
+    pairs = source.pairs()
+    return task.needs_pairs and pairs is not None and len(pairs.left) > 0 and bool((pairs.splits == "test").all())
+
+
 def check_needs(planned: Sequence[Planned], source: Source) -> None:
     """Refuse tasks that need labels, pairs or events on a source that has none, before anything is embedded.
 

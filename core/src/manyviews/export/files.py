@@ -53,7 +53,8 @@ class NpzWriter(Writer):
 
 
 class ParquetWriter(Writer):
-    """Columns `sample` and `embedding` (a fixed-size list); of answers the likeliest `class` and a column for each class."""
+    """Columns `sample`, `name` where samples have names, and `embedding` (a fixed-size list); of answers the likeliest `class`
+    and a column for each class."""
 
     suffixes = (".parquet",)
 
@@ -79,13 +80,12 @@ class ParquetWriter(Writer):
     def _table(self, rows: Rows, about: About) -> Any:
         import pyarrow
 
-        samples = np.repeat(rows.samples, rows.counts)
         if rows.values.ndim != 2:
             raise UserError("--output: label maps are no columns of a table; name a .npz file")
         if about.what != "embedding":
             return pyarrow.table(dict(_columns(rows, about)))
         lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.values.reshape(-1)), rows.values.shape[1])
-        return pyarrow.table({"sample": samples, "embedding": lists})
+        return pyarrow.table({**dict(_owners(rows, about)), "embedding": lists})
 
 
 def _repeating(schema: Any) -> list[str]:
@@ -97,7 +97,8 @@ def _repeating(schema: Any) -> list[str]:
 
 
 class CsvWriter(Writer):
-    """`sample`, then a column for each number; of answers a column for each class, and the most probable `class`."""
+    """`sample`, `name` where samples have names, then a column for each number; of answers a column for each class, and the
+    most probable `class`."""
 
     suffixes = (".csv",)
 
@@ -113,9 +114,17 @@ class CsvWriter(Writer):
                 writer.writerows(zip(*(values.tolist() for _, values in columns), strict=True))
 
 
+def _owners(rows: Rows, about: About) -> Iterator[tuple[str, np.ndarray]]:
+    """Which sample each row is of: its number, and its name where it has one."""
+    yield "sample", np.repeat(rows.samples, rows.counts)
+    names = about.source.names(rows.samples)
+    if names is not None:
+        yield "name", np.repeat(np.array(names, dtype=object), rows.counts)
+
+
 def _columns(rows: Rows, about: About) -> Iterator[tuple[str, np.ndarray]]:
     """The columns of a table of rows."""
-    yield "sample", np.repeat(rows.samples, rows.counts)
+    yield from _owners(rows, about)
     if about.what == "events":
         yield from zip(("onset", "offset"), rows.values.T[:2], strict=True)
         yield "class", np.array(about.names)[rows.values[:, 2].astype(np.int64)]

@@ -247,6 +247,9 @@ class TileSource(Source):
         row, col = self.corner(number)
         return f"{Path(scene.name).name[-70:]}{when}, row {row}, column {col}"
 
+    def names(self, samples: Int[np.ndarray, "tiles"]) -> list[str]:
+        return [self.name(number) for number in samples.tolist()]
+
     def __len__(self) -> int:
         return len(self._reader.tiles)
 

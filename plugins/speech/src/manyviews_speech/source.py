@@ -372,6 +372,15 @@ class AudioSource(Source):
             return recording.path.name
         return f"{recording.path.name} {clip.start / recording.rate:.1f}-{clip.stop / recording.rate:.1f} s"
 
+    def names(self, samples: Int[np.ndarray, "clips"]) -> list[str]:
+        """Files as lists beside the data call them, and which seconds of them where a clip is not the whole."""
+        told = []
+        for number in samples.tolist():
+            clip, (path, start) = self._clips[number], self.moment(number)
+            whole = (clip.start, clip.stop) == (0, clip.recording.frames)
+            told.append(path if whole else f"{path} {start:.3f}-{clip.stop / clip.recording.rate:.3f} s")
+        return told
+
     def example(self) -> pd.DataFrame:
         """A sound as a file."""
         return example(self.spec)
