@@ -16,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pyarrow import parquet
 
+from manyviews.cli.component_text import kind_of
 from manyviews.cli.main import COMMANDS, commands, run
 from manyviews.errors import UserError
 from manyviews.recipe.load import load_recipe, to_yaml
@@ -163,6 +164,21 @@ class TestDescribe:
         assert values["encoder"] == {"name": "net", "width": 128}
         assert values["data"]["path"] == "???"
         assert json.loads(manyviews("describe", "sonar/wide", "--json")[1]) == values
+
+    def test_a_recipe_says_what_it_is(self, manyviews: Manyviews, tmp_path: Path) -> None:
+        path = tmp_path / "mine.yaml"
+        path.write_text(
+            "# yaml-language-server: $schema=x.json\n# Wide nets (Ann et al. 2020),\n# and deep.\nextends: sonar/wide\n# no\n"
+        )
+        out = manyviews("describe", str(path))[1]
+        assert out.startswith(f"recipe {path}\n\n# Wide nets (Ann et al. 2020), and deep.\n")
+        assert "# no" not in out
+
+    def test_a_type_is_told_once(self) -> None:
+        assert (
+            kind_of({"anyOf": [{"type": "string"}, {"type": "string", "format": "path"}, {"type": "null"}]}, {})
+            == "text or null"
+        )
 
     def test_a_domain_and_everything(self, manyviews: Manyviews) -> None:
         _, out, _ = manyviews("describe", "sonar")

@@ -57,7 +57,7 @@ def kind_of(schema: dict[str, Any], whole: dict[str, Any]) -> str:
     if "$ref" in schema:
         return kind_of(whole["$defs"][schema["$ref"].rpartition("/")[2]], whole)
     if "anyOf" in schema:
-        return " or ".join(kind_of(one, whole) for one in schema["anyOf"])
+        return " or ".join(dict.fromkeys(kind_of(one, whole) for one in schema["anyOf"]))
     if "enum" in schema or "const" in schema:
         return " | ".join(map(str, schema.get("enum", [schema.get("const")])))
     bounds = " and ".join(f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema)

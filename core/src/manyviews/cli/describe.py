@@ -70,12 +70,18 @@ def _component(part: Component, as_json: bool) -> str:
 
 
 def _recipe(name: str, as_json: bool) -> str:
+    import textwrap
+
+    from manyviews.recipe.files import about, find_recipe
     from manyviews.recipe.load import read_tree
     from manyviews.recipe.reader import dump
     from manyviews.recipe.tree import plain
 
     values = plain(read_tree(name))
-    return _json(values) if as_json else f"recipe {name}\n\n{dump(values).rstrip()}"
+    if as_json:
+        return _json(values)
+    said = textwrap.fill(about(find_recipe(name).read()), 110, initial_indent="# ", subsequent_indent="# ")
+    return f"recipe {name}\n\n" + "\n".join(filter(None, (said, dump(values).rstrip())))
 
 
 def _domain(name: str) -> str:

@@ -38,6 +38,16 @@ class RecipeFile:
             raise RecipeError(f"{self.label} is no text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
+def about(text: str) -> str:
+    """What a recipe says of itself: the comment that it begins with, and nothing that is meant for editors."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("#").strip())
+    return " ".join(line for line in lines if not line.startswith("yaml-language-server"))
+
+
 def recipe_names(domain: str | None = None) -> list[str]:
     """`domain/recipe` of all installed recipes (of a domain). Files named `_…`, made to be extended, are not listed."""
     found = registry().domains() if domain is None else [registry().domain(domain)]
