@@ -11,6 +11,7 @@ import rasterio
 from rasterio.shutil import copy
 
 from manyviews.errors import DataError
+from manyviews.plugins.note import Note
 from manyviews_satellite.doctor import examine
 from manyviews_satellite.source import TileSource
 from manyviews_satellite.synth import write_scene
@@ -329,3 +330,19 @@ def test_what_is_wrong_and_what_to_do_are_told_apart(tmp_path: Path) -> None:
         f"{path}: has no coordinate system (CRS); say data.crs=EPSG:<number> if you know it, or data.crs=none to take its "
         "pixels as they lie"
     ]
+
+
+def test_arrays_are_told_of_and_damaged_ones_are_a_fault(tmp_path: Path) -> None:
+    np.save(tmp_path / "stack.npy", np.zeros((2, 20, 20, 13), np.float32))
+    (told,) = examine(tmp_path / "stack.npy") or []
+    assert isinstance(told, Note)
+    assert "stack.npy: not looked at; what axes and bands are, a recipe says: data.axes=tyxb data.bands=" in told
+    scene(tmp_path / "a.tif")
+    np.save(tmp_path / "b.npy", np.zeros((20, 20, 13), np.float32))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "stack.npy").read_bytes()[:-100])
+    fault, note = examine(tmp_path) or []
+    assert "cut.npy: cannot be read as a .npy array" in fault
+    assert not isinstance(fault, Note)
+    assert f"{tmp_path}: 2 .npy files: not looked at" in note
+    np.save(tmp_path / "table.npy", np.zeros((20, 4)))
+    assert examine(tmp_path / "table.npy") is None

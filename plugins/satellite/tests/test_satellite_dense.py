@@ -203,6 +203,10 @@ def test_segmentation_is_finetuned_and_predicted_as_a_raster(tmp_path: Path) -> 
     assert command(words) == 0
     with rasterio.open(tmp_path / "said.tif") as file, rasterio.open(scene) as image:
         assert (file.crs, file.shape, file.transform) == (image.crs, image.shape, image.transform)
+        assert {key: name for key, name in file.tags(1).items() if key.startswith("class_")} == {
+            f"class_{n}": str(n) for n in range(3)
+        }
+        assert len({file.colormap(1)[number] for number in range(3)}) == 3
         said = file.read(1)
     assert (said == ground).mean() > 0.7
 

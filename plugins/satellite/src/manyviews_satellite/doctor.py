@@ -10,6 +10,7 @@ import numpy as np
 
 from manyviews.errors import DataError
 from manyviews.plugins.note import Note
+from manyviews_satellite.reading.arrays import read_array
 from manyviews_satellite.reading.find import SUFFIXES
 from manyviews_satellite.reading.grid import Grid
 from manyviews_satellite.reading.header import read_header
@@ -38,9 +39,17 @@ def examine(path: Path) -> list[str] | None:
         return [_line(str(error))]
     of_masks = {str(file) for folder in masks for file in _images_in(folder)}
     told = [(reason.partition(": ")[0], reason) for reason in found.refused]
-    lines = [_line(reason) for file, reason in told if not file.endswith(".npy") and file not in of_masks]
+    arrays = [file for file, _ in told if file.endswith(".npy") and _is_array(file)]
+    lines = [_line(reason) for file, reason in told if file not in arrays and file not in of_masks]
+    lines += [_unread(path, arrays)] if arrays else []
     lines += [f"{scene.name}: {finding}" for scene in found.scenes if scene.name not in of_masks for finding in _scene(scene)]
     return lines + [line for folder in masks for line in _masks(folder)]
+
+
+def _unread(path: Path, arrays: list[str]) -> Note:
+    """Arrays, of which nobody but a recipe tells what they hold."""
+    which = arrays[0] if len(arrays) == 1 else f"{path}: {len(arrays)} .npy files"
+    return Note(f"{which}: not looked at; what axes and bands are, a recipe says: data.axes=tyxb data.bands=…")
 
 
 def _mask_folders(path: Path) -> list[Path]:
@@ -114,7 +123,21 @@ def _masks(folder: Path) -> Iterator[str]:
     )
 
 
+def _is_array(file: str) -> bool:
+    """A .npy file that can be read."""
+    try:
+        read_array(file)
+    except DataError:
+        return False
+    return True
+
+
 def _is_ours(path: Path) -> bool:
+    if path.suffix.lower() == ".npy" and path.is_file():
+        return not _is_array(str(path)) or read_array(str(path)).ndim in (
+            3,
+            4,
+        )  # of two axes, tables and series are more common
     images = SUFFIXES - {".npy"}
     if path.is_dir():
         return any(file.suffix.lower() in images for file in path.rglob("*"))

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from rasterio.windows import Window
 
 from manyviews.errors import UserError
+from manyviews.look.style import SERIES
 from manyviews.source import Source
 from manyviews.writer import About, Rows, Writer
 from manyviews_satellite.reading.find import SUFFIXES
@@ -30,7 +31,8 @@ class GeoTiffWriter(Writer):
     NaN where there is none.
 
     With `--tokens` a pixel is a patch; dates and groups of bands are averaged. Answers of a finetuned net are written as
-    classes at full resolution, or as a band for each class. Where tiles overlap, the one stands whose border is farthest.
+    numbers of classes at full resolution, whose names are the band's tags `class_0`, …, or as a band for each class. Where
+    tiles overlap, the one stands whose border is farthest.
     """
 
     suffixes = (".tif", ".tiff")
@@ -134,11 +136,22 @@ class _Raster:
             transform=rasterio.Affine(a * step, b * step, c + (a + b) * start, d * step, e * step, f + (d + e) * start),
             tiled=True, blockxsize=128, blockysize=128, interleave="pixel", BIGTIFF="IF_SAFER",
         )  # fmt: skip
-        self.file.descriptions = _names(about, self.file.count)
+        if classes:
+            self._say_classes(about.names)
+        else:
+            self.file.descriptions = _names(about, self.file.count)
         for _, window in self.file.block_windows(1):  # no data everywhere
             empty = np.full((self.file.count, window.height, window.width), self.file.nodata, self.file.dtypes[0])
             self.file.write(empty, window=window)
         self._inwards = np.zeros((self.file.height, self.file.width), np.uint8)
+
+    def _say_classes(self, names: tuple[str, ...]) -> None:
+        """What each number means, in the band's tags, and its colour: a map of small numbers is black in most viewers."""
+        self.file.descriptions = ("class",)
+        self.file.update_tags(1, **{f"class_{number}": name for number, name in enumerate(names)})
+        colours = {number: SERIES[number % len(SERIES)] for number in range(len(names))}
+        rgb = {number: tuple(bytes.fromhex(colour[1:])) for number, colour in colours.items()}
+        self.file.write_colormap(1, {**rgb, UNLABELLED: (0, 0, 0, 0)})
 
     def put(self, picture: np.ndarray, corner: tuple[int, int]) -> None:
         """A tile's picture at its place, but for pixels that lie farther inside of another tile. The last tiles of a scene are

@@ -13,6 +13,21 @@ COMMON = {2: ("yx",), 3: ("byx", "yxb", "tyx"), 4: ("tyxb", "tbyx")}
 """Orders of axes that are met with: dates `t`, bands `b`, rows `y`, columns `x`."""
 
 
+def read_array(path: str) -> np.ndarray:
+    """A .npy file, mapped into memory.
+
+    Raises:
+        DataError: No array of numbers.
+    """
+    try:
+        array = stack(path)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as a .npy array: {str(error).splitlines()[0]}") from error
+    if array.dtype.kind not in "uifc":
+        raise DataError(f"{path}: holds {array.dtype}, expected numbers")
+    return array
+
+
 def read_stack(path: str, axes: str | None, bands: int | None) -> list[Header]:
     """A header for each date of a stack.
 
@@ -24,12 +39,7 @@ def read_stack(path: str, axes: str | None, bands: int | None) -> list[Header]:
     Raises:
         DataError: No array of numbers, or its axes cannot be told.
     """
-    try:
-        array = stack(path)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a .npy array: {str(error).splitlines()[0]}") from error
-    if array.dtype.kind not in "uifc":
-        raise DataError(f"{path}: holds {array.dtype}, expected numbers")
+    array = read_array(path)
     order = _order(path, array.shape, axes, bands)
     size = dict(zip(order, array.shape, strict=True))
     count = size.get("b", 1)
