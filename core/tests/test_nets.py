@@ -73,11 +73,12 @@ def test_width_that_heads_do_not_divide_is_refused() -> None:
 def test_sincos_longhand_and_shift() -> None:
     positions = torch.tensor([[0.0, 2.0], [5.0, 1.0]], dtype=torch.float64)
     got = sincos(positions, 10)  # 2 axes x 2 frequencies x (sin, cos) = 8, two channels left over
-    angles = [[p * w for axis in row for p, w in ((axis, 1.0), (axis, 1 / 100))] for row in positions.tolist()]
+    angles = [[p * w for axis in row for p, w in ((axis, 1.0), (axis, 1 / 10))] for row in positions.tolist()]  # 100^-(1/2)
     expected = [[math.sin(a) for a in row] + [math.cos(a) for a in row] + [0.0, 0.0] for row in angles]
     assert_close(got, torch.tensor(expected, dtype=torch.float64))
     # the product of two encodings depends on the difference of their positions alone
     line = sincos(torch.arange(10.0, dtype=torch.float64)[:, None], 16)
+    assert_close(line[3, 5], torch.tensor(3 / 10_000 ** (5 / 8), dtype=torch.float64).sin())
     products = line @ line.T
     assert_close(products[0, 3], products[5, 8])
 
