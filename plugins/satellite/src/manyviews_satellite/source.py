@@ -219,7 +219,10 @@ class TileSource(Source):
         A scene alone is one date, though training compared several: an encoder that learned from seasons reads any one of them.
         """
         windows = spec.windows
-        own = {"sampling": "whole" if windows.sampling == "whole" else "grid", "pairs": list(windows.pairs) or None}
+        own: dict[str, Any] = {
+            "sampling": "whole" if windows.sampling == "whole" else "grid",
+            "pairs": list(windows.pairs) or None,
+        }
         if windows.dates > 1 and not windows.pairs and len(find_scenes(data, _as_trained(spec)).scenes) == 1:
             own["dates"] = 1
         source = cls(path=data, spec=spec, **windows.model_dump() | own)
