@@ -16,9 +16,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from pyarrow import parquet
 
-from manyviews.cli.component_text import kind_of
+from manyviews.cli.component_text import component_text, kind_of
 from manyviews.cli.main import COMMANDS, commands, run
 from manyviews.errors import UserError
+from manyviews.plugins.component import Component
 from manyviews.recipe.load import load_recipe, to_yaml
 from manyviews.recipe.reader import parse
 from manyviews.recipe.tree import plain
@@ -151,6 +152,13 @@ class TestDescribe:
         )
         assert "gives: two or more views of each sample\n" in manyviews("describe", "sonar/echoes")[1]
         assert "path: text (required)" in manyviews("describe", "pings")[1]
+
+    def test_what_a_part_offers_is_wrapped(self) -> None:
+        toy = Component("encoder", "toy", "manyviews.testing.toy:ToyEncoder", "manyviews")
+        lines = component_text(toy).splitlines()
+        (offers,) = [number for number, line in enumerate(lines) if line.startswith("offers: ")]
+        assert lines[offers + 1].startswith("  "), "the toy offers more than a line holds"
+        assert max(map(len, lines)) <= 110
 
     def test_a_component_as_json_schema(self, manyviews: Manyviews) -> None:
         schema = json.loads(manyviews("describe", "match", "--json")[1])

@@ -153,6 +153,18 @@ def test_clips_are_called_by_their_files_and_parts(tmp_path: Path) -> None:
     ]
 
 
+def test_a_linked_folder_keeps_the_name_that_the_data_give_it(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data").mkdir()
+    soundfile.write(tmp_path / "elsewhere" / "one.wav", tone(300.0, 1.0), RATE)
+    (tmp_path / "data" / "in").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "m.csv").write_text("path\nin/one.wav\n")
+    (tmp_path / "data" / "events.tsv").write_text("filename\tonset\toffset\tevent_label\nin/one.wav\t0.1\t0.4\tdog\n")
+    source = AudioSource(path=tmp_path / "data" / "m.csv", events=tmp_path / "data" / "events.tsv")
+    assert source.moment(0) == ("in/one.wav", 0.0)
+    assert source.events().known.all()
+
+
 def test_several_speakers_are_held_out(tmp_path: Path) -> None:
     names = ["ada", "bob", "eve", "ada", "bob", "eve"]
     for number in range(6):

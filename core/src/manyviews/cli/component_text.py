@@ -42,7 +42,8 @@ def _facts(part: Component, cls: type[Any]) -> list[str]:
     lines = [f"{SAYS[part.kind]}: {said(facts.traits)}"] if facts.traits else []
     lines += [f"needs: {said(facts.needs)}"] if facts.needs else []
     lines += [f"pretext target: {facts.target.__name__}"] if facts.target else []
-    return [*lines, f"across processes: {cls.across}"] if part.kind == "objective" else lines
+    lines += [f"across processes: {cls.across}"] if part.kind == "objective" else []
+    return [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines]
 
 
 def _parameter(name: str, schema: dict[str, Any], required: bool, whole: dict[str, Any]) -> str:

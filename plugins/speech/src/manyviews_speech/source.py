@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -342,9 +343,10 @@ class AudioSource(Source):
         return np.array([(clip.stop - clip.start) / clip.recording.rate for clip in self._clips])
 
     def moment(self, sample: int) -> tuple[str, float]:
-        """The recording's path, as lists of events beside the data call it, and where the clip begins in it."""
+        """The recording's path, as lists of events beside the data call it, and where the clip begins in it. A link within the
+        data is a name of theirs, wherever it leads."""
         clip = self._clips[sample]
-        path, folder = clip.recording.path.resolve(), self._folder.resolve()
+        path, folder = (Path(os.path.abspath(place)) for place in (clip.recording.path, self._folder))
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
         return name, clip.start / clip.recording.rate
 
