@@ -127,6 +127,11 @@ def test_a_traceback_where_one_is_asked_for_or_the_error_is_a_bug(
         manyviews("plugins")
 
 
+def test_the_command_line_is_a_module_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "manyviews", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("manyviews 0.")
+
+
 @pytest.mark.usefixtures("sonar")
 class TestDescribe:
     def test_the_class_by_which_pretext_targets_are_matched(self, manyviews: Manyviews) -> None:
