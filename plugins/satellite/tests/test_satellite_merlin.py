@@ -306,3 +306,25 @@ def test_it_refuses_runs_of_other_recipes(radar: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="despeckling needs a run of recipe satellite/merlin"):
         despeckle(run.folder, str(radar), tmp_path / "x.tif", device="cpu")
+
+
+def test_what_is_no_complex_image_is_refused_and_lost_brightness_told(
+    radar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = pretrain(
+        "satellite/merlin",
+        data={"path": str(radar), "tile": 32},
+        encoder={"channels": 4, "pools": 1, "width": 4},
+        train={"steps": 1, "batch_size": 2, "folder": str(tmp_path / "runs"), "device": "cpu"},
+        track=None,
+    )
+    optical = write_scene(tmp_path / "optical.tif", np.ones((2, 32, 32), np.uint16), names=["red", "nir"])
+    with pytest.raises(UserError, match=r"optical.tif: red, nir: no complex numbers; despeckling needs a single-look complex"):
+        despeckle(run.folder, str(optical), tmp_path / "x.tif", device="cpu")
+    with pytest.raises(UserError, match=r"--output: there is no folder .*nowhere"):
+        despeckle(run.folder, str(radar), tmp_path / "nowhere" / "x.tif", device="cpu")
+    write_slc(tmp_path / "dark.tif", np.full((32, 32), 1e-3), 0)
+    assert main([str(run.folder), str(tmp_path / "dark.tif"), "-o", str(tmp_path / "x.tif"), "--device", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert "ratio_mean" in said.out
+    assert "VV: its brightness is not kept: the mean of the ratio image should be near 1, and is" in said.err

@@ -34,6 +34,9 @@ Intensity = Float[np.ndarray, "polarisations rows cols"]
 WINDOW, MARGIN = 256, 32
 """Rows and columns that are despeckled at once, and how much of their edges is left to their neighbours."""
 
+KEPT = 0.8, 1.25
+"""Means of the ratio image between which brightness is called kept."""
+
 
 def windows_of(rows: int, cols: int, size: int) -> Iterator[Window]:
     """Side by side, as large as there is ground for."""
@@ -135,7 +138,7 @@ def despeckle(
         device: Where the net works.
 
     Raises:
-        UserError: No run of MERLIN, or not one such scene, or a clean one of another size.
+        UserError: No run of MERLIN, or not one such scene, or a clean one of another size, or no folder to write into.
     """
     trained = load_trained(run, device=device)  # type: ignore[arg-type]
     encoder, spec = trained.encoder, trained.spec
@@ -145,6 +148,12 @@ def despeckle(
     if len(found.scenes) != 1:
         raise UserError(found.refused[0] if found.refused else f"{scene}: holds {len(found.scenes)} scenes; name one of them")
     one = found.scenes[0]
+    if plain := [band.label for band in one.bands if band.part == "whole"]:
+        raise UserError(
+            f"{one.name}: {', '.join(plain)}: no complex numbers; despeckling needs a single-look complex image (SLC)"
+        )
+    if not output.parent.is_dir():
+        raise UserError(f"--output: there is no folder {output.parent}")
     names = [band.name for band in one.bands[::2]]
     truth = None if clean is None else _clean(clean, one, len(names))
     measured = None if truth is None else np.empty(truth.shape)
@@ -209,6 +218,12 @@ def main(words: Sequence[str] | None = None) -> int:
     print(given.output)
     for name, measures in told.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in measures.items()))
+        if not KEPT[0] < measures["ratio_mean"] < KEPT[1]:
+            print(
+                f"{name}: its brightness is not kept: the mean of the ratio image should be near 1, and is "
+                f"{measures['ratio_mean']:.3g}. Train longer, or on scenes as bright as this one",
+                file=sys.stderr,
+            )
     return 0
 
 
