@@ -19,7 +19,7 @@ from manyviews_medical.encoder import Scale
 from manyviews_medical.nets.dense import DenseDecoder, levelled
 from manyviews_medical.nets.mil import AttentionMIL, PrototypeMIL
 from manyviews_medical.phantom import ORGANS, write_phantoms
-from manyviews_medical.segmentation import Segmentation
+from manyviews_medical.segmentation import Segmentation, SegmentationHead
 from manyviews_medical.source import VolumeSource
 from manyviews_medical.spec import VolumeSpec
 from manyviews_medical.surface import surface_distances, surface_scores
@@ -110,6 +110,23 @@ def test_what_all_tokens_share_does_not_hide_what_differs() -> None:
     assert_close(levelled(places).std(dim=(2, 3, 4), correction=0), torch.ones(2, 16, dtype=torch.float64), rtol=1e-3, atol=0)
     single = torch.randn(2, 16, 1, 1, 1)
     assert torch.equal(levelled(single), single)
+
+
+@pytest.mark.parametrize(("classes", "channels"), [(3, 8), (3, 16), (2, 7), (14, 16), (105, 16)])
+def test_each_class_begins_with_as_many_channels_as_any_other(classes: int, channels: int) -> None:
+    """A class for which few channels speak is told by none being on, and lost."""
+    torch.manual_seed(0)
+    decoder = DenseDecoder(3, (Scale(1, channels),), out=classes)
+    usual = float(decoder.last.weight.detach().flatten(1).norm(dim=1).mean())
+    weights = SegmentationHead(decoder).decoder.last.weight.detach().flatten(1)
+    speaks = (weights > 0).sum(1)
+    assert int(speaks.max() - speaks.min()) <= 1
+    assert int(speaks.min()) == (channels // classes if classes <= channels else channels // 2)
+    assert len(torch.unique(weights, dim=0)) == classes
+    if classes <= channels:
+        assert int(((weights > 0).sum(0) != 1).sum()) == 0, "a channel speaks for one class"
+    assert_close(weights.norm(dim=1), torch.full((classes,), usual), rtol=0.25, atol=0)
+    assert not decoder.last.bias.any()
 
 
 def test_what_patches_hold_weighs_as_much_as_where_they_lie() -> None:

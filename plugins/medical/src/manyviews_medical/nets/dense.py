@@ -70,5 +70,27 @@ def levelled(tokens: Float[Tensor, "samples channels ..."]) -> Float[Tensor, "sa
     return tokens if math.prod(tokens.shape[2:]) == 1 else F.instance_norm(tokens)
 
 
+@torch.no_grad()
+def let_each_speak(last: nn.Conv2d | nn.Conv3d) -> None:
+    """Weights with which a layer that says classes begins, in place of random ones: each class has channels of its own, as
+    many as any other, that speak for it and against the others, at the usual size; no class is preferred.
+
+    What the layer reads is rectified. By chance few channels may speak for a class (of eight channels one, for one of three
+    classes); it comes to be told by all of them being off, where nothing of what it looks like is learnt any more, and the
+    class is lost. Where there are more classes than channels, each speaks through half of the channels, drawn at random.
+    """
+    classes, channels = last.weight.shape[:2]
+    if classes <= channels:
+        own = torch.arange(channels) % classes == torch.arange(classes)[:, None]
+    else:
+        own = torch.rand(classes, channels).argsort(1) < (channels + 1) // 2
+    # To a softmax the differences between classes are all there is.
+    apart = own.float() - own.float().mean(0)
+    rows = F.normalize(apart) / math.sqrt(3)  # the length that torch's own have on average
+    last.weight.copy_(rows.view_as(last.weight))
+    assert last.bias is not None
+    last.bias.zero_()
+
+
 def _width(finest: int, stride: int) -> int:
     return finest * min(stride, 8)
