@@ -182,7 +182,10 @@ def test_kaldis_lists_may_have_tabs(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a b.wav", tone(300.0, 0.3), RATE)
     (tmp_path / "wav.scp").write_text(f"u1\t{tmp_path}/a b.wav\n")
     (tmp_path / "utt2spk").write_text("u1 \t ada\n")
-    assert AudioSource(path=tmp_path, target="speaker").labels().classes == ("ada",)
+    source = AudioSource(path=tmp_path, target="speaker")
+    assert source.labels().classes == ("ada",)
+    assert source.names(np.array([0])) == ["u1"]
+    assert AudioSource(path=tmp_path, chunk=0.15).names(np.array([1])) == ["u1 0.150-0.300 s"]
     (tmp_path / "utt2spk").write_text("u1\n")
     with pytest.raises(DataError, match=r"utt2spk, line 1: 'u1' has nothing behind it; expected `key value`"):
         AudioSource(path=tmp_path, target="speaker")

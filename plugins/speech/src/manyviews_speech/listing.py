@@ -33,6 +33,9 @@ class Item:
     columns: Mapping[str, str] = field(default_factory=dict)
     """All that the manifest says of it, as text."""
 
+    name: str | None = None
+    """What its list calls it (Kaldi's utterance); None: nothing but its path."""
+
     def told(self, error: DataError) -> str:
         """An error of its sound, with the manifest's row."""
         text = str(error)
@@ -180,6 +183,7 @@ def _kaldi(path: Path) -> list[Item]:
                 start,
                 end,
                 columns={"utterance": key} | columns,
+                name=key,
             )
         )
     return items

@@ -375,12 +375,15 @@ class AudioSource(Source):
         return f"{recording.path.name} {clip.start / recording.rate:.1f}-{clip.stop / recording.rate:.1f} s"
 
     def names(self, samples: Int[np.ndarray, "clips"]) -> list[str]:
-        """Files as lists beside the data call them, and which seconds of them where a clip is not the whole."""
-        told = []
+        """Kaldi's utterances, or files as lists beside the data call them; and which seconds of a recording where that is not
+        all of what is called so."""
+        pieces, told = np.bincount(self._of, minlength=len(self._items)), []
         for number in samples.tolist():
             clip, (path, start) = self._clips[number], self.moment(number)
-            whole = (clip.start, clip.stop) == (0, clip.recording.frames)
-            told.append(path if whole else f"{path} {start:.3f}-{clip.stop / clip.recording.rate:.3f} s")
+            utterance = self._items[clip.item].name
+            alone = pieces[clip.item] == 1 if utterance else (clip.start, clip.stop) == (0, clip.recording.frames)
+            part = "" if alone else f" {start:.3f}-{clip.stop / clip.recording.rate:.3f} s"
+            told.append((utterance or path) + part)
         return told
 
     def example(self) -> pd.DataFrame:
