@@ -18,9 +18,12 @@ from pyarrow import parquet
 
 from manyviews.cli.component_text import component_text, kind_of
 from manyviews.cli.main import COMMANDS, commands, run
+from manyviews.cli.pretrain import tell
+from manyviews.engine.pretrain import pretrain
 from manyviews.errors import UserError
 from manyviews.plugins.component import Component
 from manyviews.recipe.load import load_recipe, to_yaml
+from manyviews.recipe.model import Recipe
 from manyviews.recipe.reader import parse
 from manyviews.recipe.tree import plain
 from manyviews.testing.toy import ToySource
@@ -125,6 +128,17 @@ def test_a_traceback_where_one_is_asked_for_or_the_error_is_a_bug(
     monkeypatch.setenv("MANYVIEWS_TRACEBACK", "1")
     with pytest.raises(UserError):
         manyviews("plugins")
+
+
+@pytest.mark.parametrize(("tasks", "step"), [([{"task": "effective_rank"}], "evaluate"), ([], "embed")])
+def test_what_to_do_next_is_what_the_run_can(
+    tasks: list[dict[str, str]], step: str, toy_recipe: Callable[..., Recipe], capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = pretrain(toy_recipe(evaluate=tasks, train__steps=1))
+    tell(done)
+    out, err = capsys.readouterr()
+    assert out == f"{done.folder}\n"
+    assert f"Next: manyviews {step} {done.folder}" in err
 
 
 def test_the_command_line_is_a_module_too() -> None:

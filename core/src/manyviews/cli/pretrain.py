@@ -74,7 +74,9 @@ def tell(run: Run) -> None:
     if run.stopped is not None:
         click.echo(f"Stopped by {run.stopped.name}; go on with: manyviews pretrain --resume {run.folder}", err=True)
         sys.exit(128 + run.stopped)  # as shells have it
-    click.echo(f"Next: manyviews evaluate {run.folder}", err=True)
+    judged = run.recipe.evaluate  # a recipe without tasks (despeckling) has nothing that `evaluate` could run
+    step = f"evaluate {run.folder}" if judged else f"embed {run.folder} DATA -o vectors.parquet"
+    click.echo(f"Next: manyviews {step}", err=True)
 
 
 def _check(recipe: str, overrides: tuple[str, ...]) -> None:
