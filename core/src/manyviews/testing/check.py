@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import FrameSummary, extract_tb
@@ -16,6 +17,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
+import torch
 
 from manyviews.plugins.component import Component
 from manyviews.testing import kits
@@ -34,8 +36,8 @@ KITS: dict[str, type[Kit]] = {
     "matrix": kits.MatrixKit,
 }
 """How a kit is called on the screen -> its class."""
-ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-"""No pytest plugins that happen to be installed, no options from outside."""
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "OMP_NUM_THREADS": "1"}
+"""No pytest plugins that happen to be installed, no options from outside, and in the processes that checks start one thread."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,21 @@ def check_plugin(
         (place / "test_check.py").write_text(_module(entry_point, only or tuple(KITS)), encoding="utf-8")
         words = ["-c", str(place / "pytest.ini"), "--rootdir", folder, "--basetemp", str(place / "work")]
         words += ["-p", "no:cacheprovider", "-p", "no:terminal", *(["-m", "not slow"] if quick else [])]
-        pytest.main([*words, str(place / "test_check.py")], plugins=[listener])
+        with _one_thread():
+            pytest.main([*words, str(place / "test_check.py")], plugins=[listener])
     listener.finish()
     return list(listener.outcomes.values())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """What is tried on is so small that several threads wait for one another: on a busy machine five times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _module(entry_point: str, only: Sequence[str]) -> str:
