@@ -109,6 +109,18 @@ def _cut(recording: Recording, item: Item, number: int, rate: int, chunk: float 
     return kept
 
 
+def empty_bands(clips: Sequence[Clip], spec: AudioSpec) -> tuple[str, ...]:
+    """A sentence where all sound ends below the highest frequency that is looked at, as telephone speech read at 16 kHz does:
+    those bands hold what resampling leaves, which `norm: data` then makes as loud as the rest."""
+    most, high = max(clip.recording.rate for clip in clips), None if spec.features is None else spec.features.high
+    if (spec.rate if high is None else 2 * high) <= most:
+        return ()
+    return (
+        f"all files are at {most:,} Hz or less and are read at {spec.rate:,} Hz, so that nothing lies above "
+        f"{most / 2:,.0f} Hz; `data.rate={most}` reads them as they are",
+    )
+
+
 def wave_of(clip: Clip, spec: AudioSpec, shortest: int) -> Float[torch.Tensor, "points"]:
     """A clip as the spec wants it: one channel, its rate, its level; trimmed to no fewer than `shortest` samples."""
     samples = read(clip.recording, clip.start, clip.stop)

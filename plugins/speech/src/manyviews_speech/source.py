@@ -27,7 +27,7 @@ from manyviews.plugins.suggest import did_you_mean
 from manyviews.source import Labels, Pairs, Source
 from manyviews_speech.annotations import read_events
 from manyviews_speech.batch import AudioBatch
-from manyviews_speech.clips import find_clips, wave_of
+from manyviews_speech.clips import empty_bands, find_clips, wave_of
 from manyviews_speech.example import example
 from manyviews_speech.frontend import Frontend
 from manyviews_speech.listing import listing
@@ -167,18 +167,7 @@ class AudioSource(Source):
             self.spec = self.spec.model_copy(update={"mean": mean, "std": std})
             self._frontend = Frontend.of(self.spec)
             self._forget()
-        self.remarks = self._remarked() if spec is None else ()
-
-    def _remarked(self) -> tuple[str, ...]:
-        """That all sound ends below the highest frequency that is looked at, as telephone speech read at 16 kHz does: those
-        bands hold what resampling leaves, which `norm: data` then makes as loud as the rest."""
-        most, rate, features = max(clip.recording.rate for clip in self._clips), self.spec.rate, self.spec.features
-        if 2 * (rate / 2 if features is None or features.high is None else features.high) <= most:
-            return ()
-        return (
-            f"all files are at {most:,} Hz or less and are read at {rate:,} Hz, so that nothing lies above {most / 2:,.0f} Hz; "
-            f"`data.rate={most}` reads them as they are",
-        )
+        self.remarks = empty_bands(clips, self.spec) if spec is None else ()
 
     def _column(self, name: str) -> Shaped[np.ndarray, "items"]:
         """A column of the list, as text."""
@@ -375,15 +364,13 @@ class AudioSource(Source):
         return f"{recording.path.name} {clip.start / recording.rate:.1f}-{clip.stop / recording.rate:.1f} s"
 
     def names(self, samples: Int[np.ndarray, "clips"]) -> list[str]:
-        """Kaldi's utterances, or files as lists beside the data call them; and which seconds of a recording where that is not
-        all of what is called so."""
+        """Kaldi's utterances, or files as lists call them; and which seconds where that is not all of what is called so."""
         pieces, told = np.bincount(self._of, minlength=len(self._items)), []
         for number in samples.tolist():
             clip, (path, start) = self._clips[number], self.moment(number)
             utterance = self._items[clip.item].name
-            alone = pieces[clip.item] == 1 if utterance else (clip.start, clip.stop) == (0, clip.recording.frames)
-            part = "" if alone else f" {start:.3f}-{clip.stop / clip.recording.rate:.3f} s"
-            told.append((utterance or path) + part)
+            whole = pieces[clip.item] == 1 if utterance else (clip.start, clip.stop) == (0, clip.recording.frames)
+            told.append((utterance or path) + ("" if whole else f" {start:.3f}-{clip.stop / clip.recording.rate:.3f} s"))
         return told
 
     def example(self) -> pd.DataFrame:
