@@ -204,6 +204,22 @@ def test_segmentations_that_could_be_two_images_or_are_two_are_refused(tmp_path:
         find_cases(tmp_path / "b")
 
 
+def test_labelled_scans_have_their_own_classes_whatever_an_encoder_was_pretrained_on(tmp_path: Path) -> None:
+    save(tmp_path / "organs/a.nii.gz", volume())
+    save(tmp_path / "organs/a_seg.nii.gz", labels())
+    spec = read(tmp_path / "organs", tmp_path).spec
+    assert spec.classes == ("0", "1", "2", "3", "4")
+    save(tmp_path / "lesions/b.nii.gz", volume(1))
+    save(tmp_path / "lesions/b_seg.nii.gz", (labels(1) > 1).astype(np.uint8))
+    found = VolumeSource(path=tmp_path / "lesions", cache=str(tmp_path / "cache"), spec=spec).dense_labels()
+    assert found is not None
+    assert found.classes == ("0", "1")
+    save(tmp_path / "new/c.nii.gz", volume(2))
+    unlabelled = VolumeSource(path=tmp_path / "new", cache=str(tmp_path / "cache"), spec=spec).dense_labels()
+    assert unlabelled is not None
+    assert not unlabelled.known.any()
+
+
 def test_an_msd_data_set(tmp_path: Path) -> None:
     save(tmp_path / "imagesTr/a.nii.gz", volume())
     save(tmp_path / "labelsTr/a.nii.gz", labels())

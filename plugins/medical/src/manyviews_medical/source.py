@@ -144,8 +144,8 @@ class VolumeSource(Source):
         each = target_of(
             [volume.case for volume in self.volumes], wanted, target_kind, required=spec is None or target is not None
         )
-        # An encoder that was pretrained on scans without labels has a spec without classes; labelled scans bring theirs.
-        self._names = (spec.classes if spec is not None else ()) or self._classes(Path(path))
+        # Labelled scans bring classes of their own: those that an encoder was pretrained on may have had others, or none.
+        self._names = self._classes(Path(path)) or (() if spec is None else spec.classes)
         self.spec = spec or given.model_copy(update={"channels": channels, "classes": self._names})
         owners = np.array([volume.patient for volume in self.volumes], dtype=object)
         split = split_volumes([volume.case for volume in self.volumes], splits, each, owners, split_seed)
