@@ -12,14 +12,18 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from manyviews.engine.load import load_trained
+from manyviews.engine import checkpoint
+from manyviews.engine.load import FINETUNE, load_trained
 from manyviews.engine.pretrain import pretrain
 from manyviews.engine.run import Run
 from manyviews.errors import UserError
 from manyviews.finetuning.load import load_finetuned
+from manyviews.finetuning.results import read_result
 from manyviews.finetuning.study import Study, finetune
+from manyviews.recipe.finetune import read_finetune
 from manyviews.recipe.model import Recipe
 from manyviews.testing.toy import ToySource
+from manyviews.track.run_file import PARTS
 
 Make = Callable[..., Recipe]
 SHORT = {"steps": 12, "batch_size": 8, "log_every": 4, "device": "cpu"}
@@ -52,6 +56,23 @@ def test_the_table_says_where_the_arms_are_trained_unlike(run: Run) -> None:
     assert told in tuned(run, method="frozen", train={"steps": 2}).table().notes
     assert told not in tuned(run, method="frozen", train={"steps": 2}, scratch=False).table().notes
     assert not any("method" in note for note in tuned(run, train={"steps": 2}).table().notes)
+
+
+def test_a_rate_that_nobody_gave_is_the_usual_one_of_what_learns(run: Run) -> None:
+    study = tuned(run, method="frozen", train={"steps": 2})
+    rates = {read_result(part)["arm"]: kept_rate(part) for part in sorted((study.folder / PARTS).iterdir())}
+    assert rates == {"pretrained": 1e-2, "from scratch": 1e-3}  # from scratch the whole net learns
+    assert study.settings.optim.lr is None
+    assert "clip: 1.0" in (study.folder / FINETUNE).read_text(), "the other defaults stay"
+    head = tuned(run, method="frozen", scratch=False, train={"steps": 2}, task={"name": "classification", "hidden": 8})
+    assert kept_rate(head.best) == 1e-3
+    given = tuned(run, method="frozen", scratch=False, train={"steps": 2}, optim={"lr": 0.3})
+    assert kept_rate(given.best) == 0.3
+
+
+def kept_rate(fit: Path) -> float | None:
+    """That a fit's checkpoint says it was trained by."""
+    return read_finetune((checkpoint.last(fit) / FINETUNE).read_text()).optim.lr
 
 
 def test_budgets_draws_and_seeds_stand_beside_training_from_scratch(run: Run) -> None:

@@ -95,6 +95,9 @@ class Downstream(ABC):
     chosen_by: ClassVar[str]
     """The metric of the validation units that the best step is chosen by; one of `better`."""
 
+    frozen_rate: float = 1e-3
+    """Usual learning rate of the head where it alone learns (`method: frozen`)."""
+
     gives: ClassVar[Literal["answer", "events"]] = "answer"
     """What `predict` says: one answer for each unit, or events (`Counted`: onset, offset, class and score)."""
 

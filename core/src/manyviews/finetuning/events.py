@@ -27,7 +27,7 @@ from manyviews.evaluate.event_detection import stretches_of
 from manyviews.evaluate.event_scores import BETTER, Matching, event_scores
 from manyviews.evaluate.timed import events_of
 from manyviews.events import Decoding, Events, EventTruth
-from manyviews.finetuning.units import BATCH, BelowOne, mlp
+from manyviews.finetuning.units import BATCH, BelowOne, mlp, rate_of
 from manyviews.objective import Loss, Unit
 from manyviews.objectives.shared import full
 from manyviews.source import Source
@@ -88,7 +88,7 @@ class EventDetection(Downstream):
         segment: PositiveFloat = 1.0,
         collar: PositiveFloat = 0.2,
     ) -> None:
-        self.hidden, self.dropout, self.rare = hidden, dropout, rare
+        self.hidden, self.dropout, self.rare, self.frozen_rate = hidden, dropout, rare, rate_of(hidden)
         self.decoding, self.matching = Decoding(threshold, smooth, gap, shortest), Matching(segment, collar)
 
     def units(self, source: Source, encoder: Encoder, unit: Unit) -> LabelledUnits:

@@ -27,7 +27,7 @@ from manyviews.evaluate.embed import evaluating
 from manyviews.finetuning.learner import Tuned
 from manyviews.finetuning.results import RESULT
 from manyviews.finetuning.work import Work
-from manyviews.recipe.finetune import finetune_yaml
+from manyviews.recipe.finetune import USUAL_RATE, finetune_yaml
 from manyviews.recipe.load import to_yaml
 from manyviews.track.record import RunRecord, flat_params
 from manyviews.track.run_file import PARTS, write_whole
@@ -135,10 +135,12 @@ class Choice:
 def fit(fabric: Fabric, work: Work, case: Case, chosen: Int[np.ndarray, "chosen"], study: Run) -> Run:
     """Train, choose, report; the result is kept in the fit's folder."""
     run = Run(study.folder / PARTS / case.name)
-    settings, seed = work.settings, work.settings.train.seed + case.seed
+    seed = work.settings.train.seed + case.seed
     with keyed("task"):
         answers = work.task.learn(work.source, work.units, chosen)
     learner = work.learner(answers, seed, scratch=case.arm == "from scratch")
+    work = work.trained_by(work.task.frozen_rate if learner.method == "frozen" else USUAL_RATE)
+    settings = work.settings
     order = _order(work, chosen, seed, fabric)
     steps = steps_of(settings.train, order)
     reading = Reading(work.task.reader(work.source, work.units, chosen), seed, fabric.global_rank)

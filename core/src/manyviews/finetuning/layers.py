@@ -37,7 +37,7 @@ class LayerSum(nn.Module):
 class WeightedLayers(Classification):
     """Classification by a linear head on a weighted sum of the encoder's layers; clips by the mean of their tokens.
 
-    With `method: frozen` this is SUPERB's way to compare encoders; a linear head alone wants a rate of about .01 (`optim.lr`).
+    With `method: frozen` this is SUPERB's way to compare encoders.
 
     Args:
         dropout: Before the linear layer.

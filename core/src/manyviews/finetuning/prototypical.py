@@ -77,7 +77,7 @@ def asymmetric(
 
 
 class Prototypical(Classification):
-    """Classification of samples by prototypes among their tokens; with `method: frozen` a probe. Rates of .04 are usual.
+    """Classification of samples by prototypes among their tokens; with `method: frozen` a probe.
 
     Args:
         prototypes: Of each class.
@@ -97,6 +97,7 @@ class Prototypical(Classification):
         clip: Annotated[float, Field(ge=0, lt=1)] = 0.05,
     ) -> None:
         super().__init__()
+        self.frozen_rate = 4e-2  # as published
         self.prototypes, self.orthogonality = prototypes, orthogonality
         self.negative, self.positive, self.clip = negative, positive, clip
 

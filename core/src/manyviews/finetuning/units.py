@@ -64,7 +64,7 @@ class UnitTask(Downstream):
     """Whether the head reads what each of the encoder's layers makes of the tokens."""
 
     def __init__(self, *, hidden: PositiveInt | None, dropout: BelowOne) -> None:
-        self.hidden, self.dropout = hidden, dropout
+        self.hidden, self.dropout, self.frozen_rate = hidden, dropout, rate_of(hidden)
 
     def units(self, source: Source, encoder: Encoder, unit: Unit) -> LabelledUnits:
         labels = self.labels(source)
@@ -136,6 +136,11 @@ class UnitTask(Downstream):
     @abstractmethod
     def scores(self, labels: Labels, rows: Int[np.ndarray, "rows"], said: Float[np.ndarray, "rows out"]) -> Mapping[str, float]:
         """The metrics of what was said of the units `rows`."""
+
+
+def rate_of(hidden: int | None) -> float:
+    """Usual rate of such a head alone: at that of whole nets a linear one is far from its end after hundreds of steps."""
+    return 1e-2 if hidden is None else 1e-3
 
 
 def mlp(width: int, out: int, *, hidden: int | None, dropout: float) -> nn.Module:

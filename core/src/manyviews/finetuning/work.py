@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -66,6 +66,10 @@ class Work:
                 f"{folder}: an encoder with adapters is not finetuned further; begin with its pretraining run"
             )
         return cls(settings, recipe, source, task, task.units(source, bare, recipe.unit), weights)
+
+    def trained_by(self, usual: float) -> Work:
+        """With a learning rate: the usual one where none was given."""
+        return replace(self, settings=self.settings.model_copy(update={"optim": self.settings.optim.given(usual)}))
 
     def learner(self, answers: Any, seed: int, *, scratch: bool) -> Tuned:
         """A fit's encoder and head, from its seed."""

@@ -55,6 +55,22 @@ class Adapters(Strict):
     where: str | None = Field(None, description="Regular expression on a layer's name; null: all linear layers and kernels.")
 
 
+USUAL_RATE = 1e-3
+"""Learning rate where an encoder, or more than its head, learns."""
+
+
+class TunedOptim(Optim):
+    """As in a recipe, but for a rate that nobody gave."""
+
+    lr: PositiveFloat | None = Field(  # type: ignore[assignment]  # what is trained by is `given` one
+        None, description="null: what is usual for the task and the method: .001, of a linear head alone .01."
+    )
+
+    def given(self, usual: float) -> TunedOptim:
+        """With a rate: the usual one where there is none."""
+        return self.model_copy(update={"lr": usual if self.lr is None else self.lr})
+
+
 class Finetune(Strict):
     """Everything that a finetuning is made of, beside the run whose encoder it begins with."""
 
@@ -81,12 +97,12 @@ class Finetune(Strict):
         "best", description="Keep the step that is best on the validation units, where there are any; or the last."
     )
     patience: PositiveInt | None = Field(None, description="Looks without a better one after which a fit ends; null: none.")
-    optim: Optim = Optim(lr=1e-3, weight_decay=0.01, warmup=0.1, clip=1.0)
+    optim: TunedOptim = TunedOptim(weight_decay=0.01, warmup=0.1, clip=1.0)
     train: Train = Train(steps=500, batch_size=32)
     track: Track | None = Track(log_model=False)
 
 
-DEFAULTS = {"optim": {"lr": 1e-3, "weight_decay": 0.01, "warmup": 0.1, "clip": 1.0}, "train": {"steps": 500, "batch_size": 32}}
+DEFAULTS = {"optim": {"weight_decay": 0.01, "warmup": 0.1, "clip": 1.0}, "train": {"steps": 500, "batch_size": 32}}
 OF_RECIPE = ("data", "unit")
 """Sections of the pretraining recipe that a finetuning may lay something over."""
 

@@ -21,7 +21,7 @@ from manyviews.source import Source
 from manyviews_medical.batch import VolumeBatch
 from manyviews_medical.encoder import as_volume_encoder
 from manyviews_medical.grid import Grid, back
-from manyviews_medical.nets.dense import DenseDecoder, let_each_speak
+from manyviews_medical.nets.dense import DenseDecoder, balanced_class_init
 from manyviews_medical.places import PLANES
 from manyviews_medical.surface import surface_scores
 from manyviews_medical.views.looks import PLAIN, Looks, changed
@@ -34,7 +34,7 @@ class SegmentationHead(nn.Module):
     def __init__(self, decoder: DenseDecoder) -> None:
         super().__init__()
         self.decoder = decoder
-        let_each_speak(decoder.last)
+        balanced_class_init(decoder.last)
 
     def forward(
         self, maps: tuple[Float[Tensor, "samples _ ..."], ...], size: tuple[int, ...]

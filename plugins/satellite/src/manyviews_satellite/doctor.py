@@ -134,10 +134,8 @@ def _is_array(file: str) -> bool:
 
 def _is_ours(path: Path) -> bool:
     if path.suffix.lower() == ".npy" and path.is_file():
-        return not _is_array(str(path)) or read_array(str(path)).ndim in (
-            3,
-            4,
-        )  # of two axes, tables and series are more common
+        # Of two axes, tables and series are more common.
+        return not _is_array(str(path)) or read_array(str(path)).ndim in (3, 4)
     images = SUFFIXES - {".npy"}
     if path.is_dir():
         return any(file.suffix.lower() in images for file in path.rglob("*"))

@@ -71,7 +71,7 @@ def levelled(tokens: Float[Tensor, "samples channels ..."]) -> Float[Tensor, "sa
 
 
 @torch.no_grad()
-def let_each_speak(last: nn.Conv2d | nn.Conv3d) -> None:
+def balanced_class_init(last: nn.Conv2d | nn.Conv3d) -> None:
     """Weights with which a layer that says classes begins, in place of random ones: each class has channels of its own, as
     many as any other, that speak for it and against the others, at the usual size; no class is preferred.
 
