@@ -82,7 +82,7 @@ def scene_of(case: str, data: Path) -> dict[str, Any]:
 def labels_of(case: str, data: Path, split: int) -> dict[str, Any]:
     """How its labelled pixels are read and split."""
     if case == "lulc":
-        target = {"target": str(data / "eolearn_s2" / "LULC.npy"), "ignore": [0.0, 1.0], "stride": 3, "apart": True}
+        target = {"target": str(data / "eolearn_s2" / "LULC.npy"), "ignore": [0.0, 1.0], "stride": 2, "apart": True}
         return {**target, "block": 20, "splits": {"valid": 0.2, "test": 0.3}, "split_seed": split}
     target = {"target": str(data / "leipzig" / "leipzig_points.gpkg"), "target_column": "land_cover"}
     return {**target, "block": 25, "splits": {"valid": 0.2, "test": 0.3}, "split_seed": split}
@@ -97,15 +97,14 @@ def land_cover(job: Mapping[str, Any], data: Path, device: str) -> list[dict[str
     whole = TileSource(**scene, tile=tile, stride=2, min_valid=0.9)
     encoder = encoder_of(job, whole, data, device)
     seconds = round(time.process_time() - begun)
-    labelled = TileSource(path=scene["path"], spec=whole.spec, min_valid=0.0, **{**labels_of(case, data, 0), "apart": False})
+    labels = {**labels_of(case, data, 0), "apart": False}
+    labelled = TileSource(**scene, tile=tile, spec=whole.spec, min_valid=0.0, **labels)
     place = {corner: number for number, corner in enumerate(middles(labelled))}
     features = features_of(encoder, labelled)
-    windows = whole.spec.windows.model_copy(update={"tile": max(TILES)})
-    widest = whole.spec.model_copy(update={"windows": windows})
     told = []
     for split in range(job["splits"]):
         # All methods and tile sizes are judged on the units of the largest tile, each of them.
-        units = TileSource(path=scene["path"], spec=widest, min_valid=0.0, **labels_of(case, data, split))
+        units = TileSource(**scene, tile=max(TILES), spec=whole.spec, min_valid=0.0, **labels_of(case, data, split))
         rows = np.array([place[middle] for middle in middles(units)])
         for pool, x in features.items():
             told.append({"split": split, "pool": pool, **judged(x[rows], units), "cpu_s": seconds})
