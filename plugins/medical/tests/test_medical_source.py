@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -211,11 +212,11 @@ def test_labelled_scans_have_their_own_classes_whatever_an_encoder_was_pretraine
     assert spec.classes == ("0", "1", "2", "3", "4")
     save(tmp_path / "lesions/b.nii.gz", volume(1))
     save(tmp_path / "lesions/b_seg.nii.gz", (labels(1) > 1).astype(np.uint8))
-    found = VolumeSource(path=tmp_path / "lesions", cache=str(tmp_path / "cache"), spec=spec).dense_labels()
+    found = VolumeSource(path=tmp_path / "lesions", crop=spec.crop, cache=str(tmp_path / "cache"), spec=spec).dense_labels()
     assert found is not None
     assert found.classes == ("0", "1")
     save(tmp_path / "new/c.nii.gz", volume(2))
-    unlabelled = VolumeSource(path=tmp_path / "new", cache=str(tmp_path / "cache"), spec=spec).dense_labels()
+    unlabelled = VolumeSource(path=tmp_path / "new", crop=spec.crop, cache=str(tmp_path / "cache"), spec=spec).dense_labels()
     assert unlabelled is not None
     assert not unlabelled.known.any()
 
@@ -348,3 +349,23 @@ def test_bodies_of_the_demo_lie_otherwise_and_are_the_same_again() -> None:
         assert set(np.unique(label)) == {0, 1, 2, 3, 4}
         middles.append(np.argwhere(label > 0).mean(0))
     assert np.ptp(np.array(middles), axis=0).max() > 1
+
+
+def test_an_encoder_reads_volumes_as_it_was_trained_and_finds_them_where_new_files_hold_them(tmp_path: Path) -> None:
+    manifest, cache = write_phantoms(tmp_path / "scans", 4, (16, 16, 16)), str(tmp_path / "cache")
+    spec = VolumeSource(path=manifest, crop=16, cache=cache).spec
+    otherwise: dict[str, Any] = {
+        "crop": 8,
+        "spacing": (2.0, 2.0, 2.0),
+        "orientation": None,
+        "intensity": Intensity(kind="zscore"),
+    }
+    for name, value in otherwise.items():
+        with pytest.raises(DataError, match=rf"data\.{name}: .*; the encoder was trained on volumes read with .*\n.*pretrain"):
+            VolumeSource(path=manifest, **{"crop": 16, "cache": cache, "spec": spec, name: value})
+    renamed = tmp_path / "scans" / "renamed.csv"
+    renamed.write_text(manifest.read_text().replace("path", "scan", 1))
+    found = VolumeSource(path=renamed, path_column="scan", crop=16, cache=cache, spec=spec)
+    assert found.spec.columns == ("scan",)
+    again = VolumeSource.reading(str(renamed), found.spec)
+    assert (again.spec, len(again)) == (found.spec, 4)

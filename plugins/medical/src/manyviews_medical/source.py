@@ -44,6 +44,10 @@ SKETCH = 32
 """Side of the pictures that duplicates are told by."""
 
 
+TRAINED = ("crop", "plane", "spacing", "orientation", "intensity")
+"""How volumes are read, as an encoder was trained: nothing that a finetuning may change."""
+
+
 class VolumeSource(Source):
     """Crops of MRI and CT volumes: NIfTI, NRRD, DICOM series; a folder, a manifest, MSD, nnU-Net or BIDS.
 
@@ -70,7 +74,11 @@ class VolumeSource(Source):
         cache: Folder of the chunks; null: `manyviews/medical` in the user's cache folder.
         on_error: Raise at the first volume that cannot be used, or `skip` such volumes and list them.
         seed: Of the places of crops.
-        spec: A fitted spec: read as it says.
+        spec: A trained encoder's: volumes are read as it says, which is to be said here too (`crop`, `plane`, `spacing`,
+            `orientation`, `intensity`).
+
+    Raises:
+        DataError: A volume cannot be used, or the encoder reads volumes otherwise.
     """
 
     spec: VolumeSpec
@@ -81,11 +89,12 @@ class VolumeSource(Source):
     def reading(cls, data: Any, spec: Spec) -> VolumeSource:
         """New data as `spec` says. Of a single file no chunks stay behind: a server is sent another one with each request."""
         assert isinstance(spec, VolumeSpec)
+        own: dict[str, Any] = {name: getattr(spec, name) for name in (*TRAINED, "fourth")} | {"path_column": spec.columns}
         if not _is_volume(Path(data)):
-            return cls(path=data, spec=spec)
+            return cls(path=data, spec=spec, **own)
         folder = tempfile.mkdtemp(prefix="manyviews-")
         try:
-            source = cls(path=data, cache=folder, spec=spec)
+            source = cls(path=data, cache=folder, spec=spec, **own)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -128,7 +137,8 @@ class VolumeSource(Source):
             target=target,
             columns=path_column if isinstance(path_column, tuple) else (path_column,),
         )
-        given = given if spec is None else spec
+        if spec is not None:
+            _refuse_otherwise(given, spec)
         _refuse_orientation(given.orientation)
         columns = Columns(given.columns, label_column, mask_column, patient)
         cases = find_cases(Path(path), columns)
@@ -146,7 +156,9 @@ class VolumeSource(Source):
         )
         # Labelled scans bring classes of their own: those that an encoder was pretrained on may have had others, or none.
         self._names = self._classes(Path(path)) or (() if spec is None else spec.classes)
-        self.spec = spec or given.model_copy(update={"channels": channels, "classes": self._names})
+        self.spec = given.model_copy(update={"channels": channels, "classes": self._names})
+        if spec is not None:  # but for where these files hold what the encoder reads
+            self.spec = spec.model_copy(update={"columns": given.columns, "fourth": given.fourth})
         owners = np.array([volume.patient for volume in self.volumes], dtype=object)
         split = split_volumes([volume.case for volume in self.volumes], splits, each, owners, split_seed)
         self._of = np.tile(np.arange(len(self.volumes)), crops)
@@ -280,3 +292,18 @@ def _refuse_orientation(axes: str | None) -> None:
 def _range(rows: Shaped[np.ndarray, "volumes axes"], form: str) -> str:
     low, high = rows.min(0), rows.max(0)
     return " x ".join(format(a, form) if a == b else f"{a:{form}}-{b:{form}}" for a, b in zip(low, high, strict=True))
+
+
+def _refuse_otherwise(given: VolumeSpec, spec: VolumeSpec) -> None:
+    """What the encoder was trained on alone is what it reads."""
+    for name in TRAINED:
+        said, trained = getattr(given, name), getattr(spec, name)
+        if said != trained:
+            raise DataError(
+                f"data.{name}: {_short(said)}; the encoder was trained on volumes read with {_short(trained)}\n"
+                "it reads all so: leave it out, or pretrain an encoder on volumes read like that"
+            )
+
+
+def _short(value: Any) -> str:
+    return str(value.model_dump() if isinstance(value, Intensity) else value)
