@@ -15,6 +15,7 @@ from torch.testing import assert_close
 
 from manyviews.engine.model import Model, Part, Step
 from manyviews.engine.pretrain import pretrain
+from manyviews.engine.run import Run
 from manyviews.errors import UserError
 from manyviews_satellite.batch import TileBatch
 from manyviews_satellite.radar.despeckle import Despeckler, batch_of, despeckle, main, windows_of
@@ -205,6 +206,17 @@ def test_it_takes_speckle_away_writes_the_scene_and_tells_how_well(tmp_path: Pat
     assert main([str(run.folder), str(tmp_path / "none.tif"), "-o", str(tmp_path / "x.tif"), "--device", "cpu"]) == 2
 
 
+def short(radar: Path, folder: Path) -> Run:
+    """A step of a small net."""
+    return pretrain(
+        "satellite/merlin",
+        data={"path": str(radar), "tile": 32},
+        encoder={"channels": 4, "pools": 1, "width": 4},
+        train={"steps": 1, "batch_size": 2, "folder": str(folder / "runs"), "device": "cpu"},
+        track=None,
+    )
+
+
 def test_windows_meet_without_seams(radar: Path) -> None:
     source = TileSource(path=str(radar), tile=16)
     torch.manual_seed(0)
@@ -220,13 +232,7 @@ def test_windows_meet_without_seams(radar: Path) -> None:
 
 def test_each_window_is_read_once(radar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the clean amplitude is known; what is told is what two readings would tell."""
-    run = pretrain(
-        "satellite/merlin",
-        data={"path": str(radar), "tile": 32},
-        encoder={"channels": 4, "pools": 1, "width": 4},
-        train={"steps": 1, "batch_size": 2, "folder": str(tmp_path / "runs"), "device": "cpu"},
-        track=None,
-    )
+    run = short(radar, tmp_path)
     clean = np.sqrt(1e4 * reflectances(landscape(64, 64, 5, 0), 0)[3])
     known = write_scene(tmp_path / "known.tif", clean[None], names=["VV"], crs=None)
     reads: list[Window] = []
@@ -311,13 +317,7 @@ def test_it_refuses_runs_of_other_recipes(radar: Path, tmp_path: Path) -> None:
 def test_what_is_no_complex_image_is_refused_and_lost_brightness_told(
     radar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = pretrain(
-        "satellite/merlin",
-        data={"path": str(radar), "tile": 32},
-        encoder={"channels": 4, "pools": 1, "width": 4},
-        train={"steps": 1, "batch_size": 2, "folder": str(tmp_path / "runs"), "device": "cpu"},
-        track=None,
-    )
+    run = short(radar, tmp_path)
     optical = write_scene(tmp_path / "optical.tif", np.ones((2, 32, 32), np.uint16), names=["red", "nir"])
     with pytest.raises(UserError, match=r"optical.tif: red, nir: no complex numbers; despeckling needs a single-look complex"):
         despeckle(run.folder, str(optical), tmp_path / "x.tif", device="cpu")

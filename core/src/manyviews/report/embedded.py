@@ -9,12 +9,14 @@ from jaxtyping import Float, Int, Shaped
 
 from manyviews.encoder import Encoder
 from manyviews.evaluate.embed import check_finite, device_of, encodings, token_counts, unit_form, vectors
-from manyviews.evaluate.units import Units
+from manyviews.evaluate.units import Limits, Units
 from manyviews.objective import Unit
 from manyviews.source import Source
 
 MOST_UNITS = 600
 """Units on the map and among the neighbours."""
+SHARES: Limits = {"train": MOST_UNITS * 2 // 3, "valid": MOST_UNITS // 3}
+"""Of them from each split, at most."""
 MOST_TOKENS = 1 << 20
 """Where the unit is the token, of all samples that are encoded for these units together; one sample is, however many it has."""
 TOKENS_AT_ONCE = 1 << 16
@@ -66,8 +68,7 @@ def embeddings(encoder: Encoder, source: Source, unit: Unit, *, seed: int, batch
     units = Units.of(source, counts)
     if counts is not None:
         batch_size = min(batch_size, max(TOKENS_AT_ONCE // int(counts.max()), 1))
-    share = {"train": MOST_UNITS * 2 // 3, "valid": MOST_UNITS // 3}
-    rows = units.draw({"train": share["train"], "valid": share["valid"]}, with_labels=False, seed=seed)
+    rows = units.draw(SHARES, with_labels=False, seed=seed)
     x = _embedded(encoder, source, units, rows, unit, batch_size)
     owners = units.owners(rows)
     starts = np.cumsum(units.counts) - units.counts
@@ -82,8 +83,7 @@ def _counts(encoder: Encoder, source: Source, seed: int, batch_size: int) -> Int
     labels = source.labels()
     if source.pairs() is not None or (labels is not None and len(labels.values) != len(source)):
         return token_counts(encoder, source, batch_size=batch_size)
-    shares = {"train": MOST_UNITS * 2 // 3, "valid": MOST_UNITS // 3}
-    drawn = Units.of(source).draw(shares, with_labels=False, seed=seed)  # type: ignore[arg-type]  # keys are splits
+    drawn = Units.of(source).draw(SHARES, with_labels=False, seed=seed)
     counts, left = np.zeros(len(source), np.int64), MOST_TOKENS
     for sample in np.random.default_rng(seed).permutation(drawn).tolist():
         one = np.array([sample])
