@@ -39,7 +39,7 @@ def examine(path: Path) -> list[str] | None:
         return [_line(str(error))]
     of_masks = {str(file) for folder in masks for file in _images_in(folder)}
     told = [(reason.partition(": ")[0], reason) for reason in found.refused]
-    arrays = [file for file, _ in told if file.endswith(".npy") and _is_array(file)]
+    arrays = [file for file, _ in told if file.endswith(".npy") and _array(file) is not None]
     lines = [_line(reason) for file, reason in told if file not in arrays and file not in of_masks]
     lines += [_unread(path, arrays)] if arrays else []
     lines += [f"{scene.name}: {finding}" for scene in found.scenes if scene.name not in of_masks for finding in _scene(scene)]
@@ -123,19 +123,18 @@ def _masks(folder: Path) -> Iterator[str]:
     )
 
 
-def _is_array(file: str) -> bool:
-    """A .npy file that can be read."""
+def _array(file: str) -> np.ndarray | None:
+    """What a .npy file holds; None where it cannot be read."""
     try:
-        read_array(file)
+        return read_array(file)
     except DataError:
-        return False
-    return True
+        return None
 
 
 def _is_ours(path: Path) -> bool:
     if path.suffix.lower() == ".npy" and path.is_file():
-        # Of two axes, tables and series are more common.
-        return not _is_array(str(path)) or read_array(str(path)).ndim in (3, 4)
+        array = _array(str(path))
+        return array is None or array.ndim in (3, 4)  # of two axes, tables and series are more common
     images = SUFFIXES - {".npy"}
     if path.is_dir():
         return any(file.suffix.lower() in images for file in path.rglob("*"))
